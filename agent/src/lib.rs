@@ -1,0 +1,1 @@
+//! Beside the application: attests to the server and hands secrets over.

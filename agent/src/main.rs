@@ -1,0 +1,3 @@
+//! Beside the application: attests to the server and hands secrets over.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Collects evidence from the machine we run on.

@@ -1,0 +1,1 @@
+//! The local cloud: the Azure services we use, on loopback, over a forged AMD root.

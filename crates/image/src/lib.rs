@@ -1,0 +1,1 @@
+//! Reproducible OCI images, dm-verity layer hashes and CCE policies.

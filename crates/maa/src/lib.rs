@@ -1,0 +1,1 @@
+//! The MAA policy language, MAA tokens, and the release policies of Key Vault.

@@ -1,0 +1,1 @@
+//! What our programs say to each other: documents, bindings, sealing, and the verification of a server's evidence.

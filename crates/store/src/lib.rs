@@ -1,0 +1,1 @@
+//! The encrypted, hash-chained commit log over object storage.

@@ -1,0 +1,1 @@
+//! The real programs against the local cloud.

@@ -1,0 +1,1 @@
+//! Snapshot cases: what the manifests generate, pinned.

@@ -1,0 +1,1 @@
+//! What a manifest means in Azure, purely.

@@ -1,0 +1,1 @@
+//! Makes Azure match the manifest.

@@ -1,0 +1,3 @@
+//! Makes Azure match the manifest.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The secret server.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Every chore as a subcommand.
+
+fn main() {}
