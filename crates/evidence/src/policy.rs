@@ -1,0 +1,215 @@
+//! What a verifier demands of evidence.
+//!
+//! A [`Policy`] is complete: every field is a decision, and none is taken from the evidence.
+//! [`Policy::container`] is what a confidential container of Azure meets; a caller narrows it further.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::{ChipId, FamilyId, HostData, ImageId, KeyDigest, Measurement, Product, TcbFloor};
+
+/// The demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The least TCB of each accepted product, for reported, committed and launch TCB; a product that is absent is
+    /// refused.
+    pub floors: BTreeMap<Product, TcbFloor>,
+    /// Which keys may sign.
+    pub keys: KeyPolicy,
+    /// The privilege level at which the report was asked for, exactly.
+    pub vmpl: u8,
+    /// Whether the host may debug the guest.
+    pub debug: DebugPolicy,
+    /// Whether the guest may be migrated.
+    pub migration: MigrationPolicy,
+    /// Whether the guest's policy may allow multithreading.
+    pub smt: SmtPolicy,
+    /// Whether the guest may span sockets.
+    pub sockets: SocketPolicy,
+    /// The least firmware ABI that the guest's policy must demand.
+    pub min_abi: AbiVersion,
+    /// How the machine must be set up.
+    pub platform: PlatformPolicy,
+    /// Accepted HOST_DATA; a caller that appraises it later says [`Allowed::Any`].
+    pub host_data: Allowed<HostData>,
+    /// Accepted launch measurements, beside the endorsement.
+    pub measurements: Allowed<Measurement>,
+    /// Accepted family ids.
+    pub family_ids: Allowed<FamilyId>,
+    /// Accepted image ids.
+    pub image_ids: Allowed<ImageId>,
+    /// The least GUEST_SVN of the ID block.
+    pub min_guest_svn: u32,
+    /// Accepted digests of the ID-block key.
+    pub id_keys: Allowed<KeyDigest>,
+    /// Accepted digests of the author key.
+    pub author_keys: Allowed<KeyDigest>,
+    /// Accepted processors.
+    pub chips: Allowed<ChipId>,
+    /// Which endorsement of the utility VM is demanded.
+    pub uvm: UvmPolicy,
+}
+
+/// Whose endorsement of the measurement counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UvmPolicy {
+    /// The extended key usage of the signer's certificate, in dotted form.
+    pub eku: String,
+    /// The feed: which product of the issuer this is.
+    pub feed: String,
+    /// The least security version of the endorsed VM.
+    pub min_svn: u64,
+}
+
+/// The values of a field that are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Allowed<T> {
+    /// Every value, because somebody else decides or the field says nothing.
+    Any,
+    /// These; an empty set accepts none.
+    Only(BTreeSet<T>),
+}
+
+/// Which of AMD's endorsement keys may sign a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPolicy {
+    /// Only a key derived from the chip's own secret.
+    Vcek,
+    /// Also a key that the cloud provider holds for many chips.
+    VcekOrVlek,
+}
+
+/// Whether the host may debug the guest, that is: read its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DebugPolicy {
+    /// Never.
+    Refuse,
+    /// Yes: whoever runs the host reads every secret.
+    DangerouslyAllow,
+}
+
+/// Whether the guest may have a migration agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Never.
+    Refuse,
+    /// Yes: the agent, which this crate does not verify, may move the guest elsewhere.
+    DangerouslyAllow,
+}
+
+/// Whether the guest's policy may allow simultaneous multithreading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SmtPolicy {
+    /// Yes, as Azure launches its containers.
+    Allow,
+    /// The guest must refuse to run beside another thread.
+    Refuse,
+}
+
+/// Whether the guest may span sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketPolicy {
+    /// Yes.
+    Any,
+    /// The guest must refuse it.
+    Single,
+}
+
+/// A version of the firmware's interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the numbers have the names of the firmware's manual")]
+pub struct AbiVersion {
+    pub major: u8,
+    pub minor: u8,
+}
+
+/// Protections of the machine that can be demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlatformPolicy {
+    /// The firmware has checked that no two addresses alias (AMD-SB-3015).
+    pub alias_check: Requirement,
+    /// The host cannot read the guest's ciphertext.
+    pub ciphertext_hiding: Requirement,
+    /// Power measurement is off.
+    pub rapl_disabled: Requirement,
+}
+
+/// Whether a protection must be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requirement {
+    /// It must.
+    Required,
+    /// It need not.
+    NotRequired,
+}
+
+impl Policy {
+    /// What a confidential container of Azure meets on every product named in `floors`: VCEK only, VMPL 0, neither
+    /// debugging nor migration, and Microsoft's endorsement at `min_uvm_svn` or later.
+    #[must_use]
+    pub fn container(floors: BTreeMap<Product, TcbFloor>, min_uvm_svn: u64) -> Self {
+        Self {
+            floors,
+            keys: KeyPolicy::Vcek,
+            vmpl: 0,
+            debug: DebugPolicy::Refuse,
+            migration: MigrationPolicy::Refuse,
+            smt: SmtPolicy::Allow,
+            sockets: SocketPolicy::Any,
+            min_abi: AbiVersion { major: 0, minor: 0 },
+            platform: PlatformPolicy {
+                alias_check: Requirement::NotRequired,
+                ciphertext_hiding: Requirement::NotRequired,
+                rapl_disabled: Requirement::NotRequired,
+            },
+            host_data: Allowed::Any,
+            measurements: Allowed::Any,
+            family_ids: Allowed::Any,
+            image_ids: Allowed::Any,
+            min_guest_svn: 0,
+            id_keys: Allowed::Any,
+            author_keys: Allowed::Any,
+            chips: Allowed::Any,
+            uvm: UvmPolicy::container_platform(min_uvm_svn),
+        }
+    }
+}
+
+impl UvmPolicy {
+    /// The utility VM of Azure Container Instances.
+    #[must_use]
+    pub fn container_platform(min_svn: u64) -> Self {
+        Self {
+            eku: "1.3.6.1.4.1.311.76.59.1.2".to_owned(),
+            feed: "ContainerPlat-AMD-UVM".to_owned(),
+            min_svn,
+        }
+    }
+}
+
+impl<T: Ord> Allowed<T> {
+    /// These and no others.
+    pub fn only(values: impl IntoIterator<Item = T>) -> Self {
+        Self::Only(values.into_iter().collect())
+    }
+}
+
+/// For a refusal: what was expected.
+impl<T: fmt::Display + Ord> fmt::Display for Allowed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Only(values) = self else {
+            return f.write_str("any value");
+        };
+        match values.first() {
+            None => f.write_str("no value at all"),
+            Some(only) if values.len() == 1 => only.fmt(f),
+            Some(first) => write!(f, "one of {} values, such as {first}", values.len()),
+        }
+    }
+}
+
+impl fmt::Display for AbiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
