@@ -1,3 +1,97 @@
-//! Every chore as a subcommand.
+//! Every chore of the project as a subcommand, started with `cargo xtask`.
+//!
+//! It builds in seconds because it links nothing of ours. Whatever needs our crates is a program
+//! of its own, which this one builds (always the whole workspace, with one set of flags) and then
+//! starts: the provisioner for everything that concerns a manifest, the local cloud for
+//! `cargo xtask local`.
 
-fn main() {}
+mod ci;
+mod local;
+mod manifest;
+mod paths;
+mod peers;
+mod process;
+mod programs;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::programs::Verb;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, about = "Every chore of Vouchsafe")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make Azure match a manifest, and wait until the server serves.
+    Deploy(Forward),
+    /// Show what `deploy` would change; exit 2 if there is anything.
+    Plan(Forward),
+    /// Check a running deployment end to end.
+    Verify(Forward),
+    /// Stop the container group, and nothing else.
+    Stop(Forward),
+    /// Remove what `deploy` made.
+    Destroy(Forward),
+    /// Print VAULT_ADDR, VAULT_CACERT and VAULT_TOKEN for the shell.
+    Env(Forward),
+    /// Print the JSON Schema of manifests.
+    Schema(Forward),
+    /// Deploy manifests/dev.toml and show one log until interrupted.
+    Dev(Forward),
+    /// The local cloud.
+    #[command(subcommand)]
+    Local(local::Local),
+    /// Everything that a change must pass.
+    Ci(ci::Options),
+    /// Install the peers that tests talk to, by name and only if missing.
+    Setup,
+    /// Check the rules of CONVENTIONS.md that a machine can check.
+    Tidy,
+    /// Rewrite the golden files from what the code generates now.
+    Bless,
+}
+
+#[derive(clap::Args)]
+struct Forward {
+    /// Arguments of the provisioner; the manifest first.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<std::ffi::OsString>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            process::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Deploy(f) => programs::provisioner(Verb::Deploy, &f.args),
+        Command::Plan(f) => programs::provisioner(Verb::Plan, &f.args),
+        Command::Verify(f) => programs::provisioner(Verb::Verify, &f.args),
+        Command::Stop(f) => programs::provisioner(Verb::Stop, &f.args),
+        Command::Destroy(f) => programs::provisioner(Verb::Destroy, &f.args),
+        Command::Env(f) => programs::provisioner(Verb::Env, &f.args),
+        Command::Schema(f) => programs::provisioner(Verb::Schema, &f.args),
+        Command::Dev(f) => local::dev(
+            f.args.first().map_or_else(|| paths::root().join("manifests/dev.toml"), PathBuf::from),
+        ),
+        Command::Local(command) => local::run(command),
+        Command::Ci(options) => ci::run(&options),
+        Command::Setup => peers::setup().map(|()| ExitCode::SUCCESS),
+        Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+        Command::Bless => ci::bless().map(|()| ExitCode::SUCCESS),
+    }
+}
