@@ -26,7 +26,8 @@ pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     BASE64.decode(text)
 }
 
-const ACCEPT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
+const ACCEPT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_encode_padding(false);
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, ACCEPT);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, ACCEPT);

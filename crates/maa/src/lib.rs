@@ -9,7 +9,12 @@
 //! bounded, and what public text does not define is refused as "not supported", never guessed.
 //! It performs no I/O, reads no clock and uses no randomness.
 
+#[cfg(test)]
+mod corpus;
 mod encoding;
 pub mod evaluate;
 pub mod policy;
 pub mod policy_jws;
+mod rs256;
+#[cfg(test)]
+mod test_signer;

@@ -30,15 +30,18 @@ pub enum ParseErrorKind {
 
 impl ParseError {
     pub(super) fn new(kind: ParseErrorKind, text: &str, offset: usize) -> Self {
-        let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let offset =
+            (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (before, after) = text.split_at(offset);
         let begin = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX).saturating_add(1);
+        let line =
+            u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX).saturating_add(1);
         let (_, left) = before.split_at(begin);
         let left: Vec<char> = left.chars().collect();
         let column = u32::try_from(left.len()).unwrap_or(u32::MAX).saturating_add(1);
         let shown = left.len().min(SHOWN);
-        let mut excerpt: String = left.iter().skip(left.len() - shown).map(|c| printable(*c)).collect();
+        let mut excerpt: String =
+            left.iter().skip(left.len() - shown).map(|c| printable(*c)).collect();
         excerpt.extend(after.chars().take_while(|c| *c != '\n').take(SHOWN).map(printable));
         Self { kind, line, column, excerpt: excerpt.trim_end().to_owned(), indent: shown }
     }
@@ -68,9 +71,10 @@ impl ParseError {
     #[must_use]
     pub fn service_text(&self) -> String {
         let (symbol, message) = match &self.kind {
-            ParseErrorKind::Syntax { expected, found } => {
-                (found.trim_matches('`'), format!("mismatched input {found} expecting {}", list(expected)))
-            },
+            ParseErrorKind::Syntax { expected, found } => (
+                found.trim_matches('`'),
+                format!("mismatched input {found} expecting {}", list(expected)),
+            ),
             ParseErrorKind::NotSupported(what) => ("", format!("not supported: {what}")),
             ParseErrorKind::TooLarge(what) => ("", what.clone()),
         };
@@ -87,11 +91,14 @@ impl ParseError {
 impl fmt::Display for ParseError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "line {}, column {}: ", self.line, self.column)?;
-        match &self.kind {
-            ParseErrorKind::Syntax { expected, found } => write!(out, "expected {}, found {found}", list(expected))?,
-            ParseErrorKind::NotSupported(what) => write!(out, "not supported: {what}")?,
-            ParseErrorKind::TooLarge(what) => out.write_str(what)?,
-        }
+        let fault = match &self.kind {
+            ParseErrorKind::Syntax { expected, found } => {
+                format!("expected {}, found {found}", list(expected))
+            }
+            ParseErrorKind::NotSupported(what) => format!("not supported: {what}"),
+            ParseErrorKind::TooLarge(what) => what.clone(),
+        };
+        out.write_str(&fault)?;
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         let indent = " ".repeat(self.indent);

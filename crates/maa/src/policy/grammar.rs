@@ -3,6 +3,11 @@
 //! Every parser here takes the tokens and what is known so far ([`Known`]), so that what a version
 //! does not have is refused at the token that asks for it.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a token that is not expected is a fault, whatever it is"
+)]
+
 use winnow::{
     Parser,
     combinator::{cut_err, delimited, opt, peek, separated, terminated},
@@ -12,8 +17,9 @@ use winnow::{
 };
 
 use super::{
-    Action, Condition, Expression, Function, Ident, Line, MAX_DEPTH, MAX_TEXT, Operator, ParseError, ParseErrorKind,
-    Policy, Property, Rule, Section, Sense, Subject, Test, Text, Version,
+    Action, Condition, Expression, Function, Ident, Line, MAX_DEPTH, MAX_TEXT, Operator,
+    ParseError, ParseErrorKind, Policy, Property, Rule, Section, Sense, Subject, Test, Text,
+    Version,
     lexer::{self, Kind, Token},
 };
 
@@ -29,7 +35,8 @@ pub fn parse(text: &str) -> Result<Policy, ParseError> {
     }
     let tokens = lexer::tokens(text)?;
     let lines = LineCounter::new(text);
-    let known = Known { tokens: tokens.len(), version: Version::V1_0, depth: 0, names: Vec::new(), lines };
+    let known =
+        Known { tokens: tokens.len(), version: Version::V1_0, depth: 0, names: Vec::new(), lines };
     let mut input = Input { input: TokenSlice::new(&tokens), state: known };
     policy(&mut input).map_err(|fault| {
         let start = tokens.get(fault.at).or(tokens.last()).map_or(0, |token| token.start);
@@ -64,7 +71,11 @@ fn policy(input: &mut Input<'_, '_>) -> Parsed<Policy> {
     let authorization = section(Section::Authorization).parse_next(input)?;
     let issuance = opt(section(Section::Issuance)).parse_next(input)?;
     if next(input)? != Kind::End {
-        let or = if issuance.is_none() { "`issuancerules` or the end of the text" } else { "the end of the text" };
+        let or = if issuance.is_none() {
+            "`issuancerules` or the end of the text"
+        } else {
+            "the end of the text"
+        };
         return Err(expected(input, &[or]));
     }
     Ok(Policy { version, configuration, authorization, issuance })
@@ -75,7 +86,7 @@ fn version(input: &mut Input<'_, '_>) -> Parsed<Version> {
         Kind::Version(version) => {
             any.parse_next(input)?;
             Ok(version)
-        },
+        }
         _ => Err(expected(input, &["`1.0`", "`1.1`", "`1.2`"])),
     }
 }
@@ -123,31 +134,39 @@ fn condition(input: &mut Input<'_, '_>) -> Parsed<Condition> {
     match next(input)? {
         Kind::Sign("!") if input.state.version < Version::V1_2 => {
             return Err(unsupported(here(input), "a negated condition before version 1.2"));
-        },
+        }
         Kind::Sign("!") => {
             any.parse_next(input)?;
             sense = Sense::Absent;
             if let Kind::Word(_) = next(input)? {
-                return Err(unsupported(here(input), "a name for a negated condition, which matches no claim"));
+                return Err(unsupported(
+                    here(input),
+                    "a name for a negated condition, which matches no claim",
+                ));
             }
-        },
+        }
         Kind::Word(word) => {
             if is_reserved(word) {
                 return Err(expected(input, &["a rule", "`}`"]));
             }
             if input.state.names.contains(&word) {
-                return Err(unsupported(here(input), &format!("two conditions of the same name `{word}`")));
+                return Err(unsupported(
+                    here(input),
+                    &format!("two conditions of the same name `{word}`"),
+                ));
             }
             any.parse_next(input)?;
             sign(":").parse_next(input)?;
             name = Some(word);
-        },
-        Kind::Sign("[") => {},
+        }
+        Kind::Sign("[") => {}
         _ => return Err(expected(input, &["a condition", "`=>`"])),
     }
-    let tests = delimited(sign("["), separated(1.., cut_err(test), sign(",")), |input: &mut Input<'_, '_>| {
-        one_of_signs(input, &["]"], &["`,`", "`]`"])
-    })
+    let tests = delimited(
+        sign("["),
+        separated(1.., cut_err(test), sign(",")),
+        |input: &mut Input<'_, '_>| one_of_signs(input, &["]"], &["`,`", "`]`"]),
+    )
     .parse_next(input)?;
     input.state.names.extend(name);
     Ok(Condition { sense, name: name.map(|name| Ident(name.to_owned())), tests })
@@ -158,7 +177,8 @@ fn test(input: &mut Input<'_, '_>) -> Parsed<Test> {
     let operator_at = here(input);
     let operator = operator(input)?;
     if operator.orders() && property != Property::Value {
-        let what = format!("`{}` for `{}`, which is a string", operator.as_str(), property.as_str());
+        let what =
+            format!("`{}` for `{}`, which is a string", operator.as_str(), property.as_str());
         return Err(unsupported(operator_at, &what));
     }
     let operand_at = here(input);
@@ -166,10 +186,14 @@ fn test(input: &mut Input<'_, '_>) -> Parsed<Test> {
     let fault = match (&operand, property) {
         (Expression::Text(_) | Expression::Boolean(_), _) if operator.orders() => {
             Some(format!("`{}` for anything but integers", operator.as_str()))
-        },
-        (Expression::Integer(_) | Expression::Boolean(_), Property::Type | Property::ValueType | Property::Issuer) => {
-            Some(format!("comparing `{}`, which is a string, with another kind of value", property.as_str()))
-        },
+        }
+        (
+            Expression::Integer(_) | Expression::Boolean(_),
+            Property::Type | Property::ValueType | Property::Issuer,
+        ) => Some(format!(
+            "comparing `{}`, which is a string, with another kind of value",
+            property.as_str()
+        )),
         _ => None,
     };
     match fault {
@@ -215,7 +239,7 @@ fn expression(input: &mut Input<'_, '_>) -> Parsed<Expression> {
                 return Err(unsupported(here(input), "an escape in a string before version 1.2"));
             }
             Expression::Text(Text(text.to_owned()))
-        },
+        }
         Kind::Word(word) if !is_reserved(word) => {
             any.parse_next(input)?;
             return match next(input)? {
@@ -224,18 +248,24 @@ fn expression(input: &mut Input<'_, '_>) -> Parsed<Expression> {
                     any.parse_next(input)?;
                     let property = property(input)?;
                     Ok(Expression::Property { of: known_name(input, at, word)?, property })
-                },
+                }
                 _ => Err(expected(input, &["`.`", "`(`"])),
             };
-        },
-        _ => return Err(expected(input, &["an integer", "`true`", "`false`", "a string", "`name.value`"])),
+        }
+        _ => {
+            return Err(expected(
+                input,
+                &["an integer", "`true`", "`false`", "a string", "`name.value`"],
+            ));
+        }
     };
     any.parse_next(input)?;
     Ok(found)
 }
 
 fn call(at: usize, name: &str, input: &mut Input<'_, '_>) -> Parsed<Expression> {
-    let Some(function) = Function::ALL.into_iter().find(|function| function.as_str() == name) else {
+    let Some(function) = Function::ALL.into_iter().find(|function| function.as_str() == name)
+    else {
         return Err(unsupported(at, &format!("the function `{name}`")));
     };
     if input.state.version < Version::V1_2 {
@@ -265,7 +295,8 @@ fn action<'t, 's: 't>(section: Section) -> impl Parser<Input<'t, 's>, Action, Fa
             Section::Authorization => &["`permit`", "`deny`", "`add`"],
             Section::Issuance => &["`issue`", "`add`", "`issueproperty`"],
         };
-        if !matches!(found, Kind::Word(word) if allowed.iter().any(|a| a.trim_matches('`') == word)) {
+        if !matches!(found, Kind::Word(word) if allowed.iter().any(|a| a.trim_matches('`') == word))
+        {
             return Err(expected(input, allowed));
         }
         any.parse_next(input)?;
@@ -287,7 +318,9 @@ fn subject(input: &mut Input<'_, '_>) -> Parsed<Subject> {
         any.parse_next(input)?;
         sign("=").parse_next(input)?;
         let at = here(input);
-        let Kind::Word(name) = next(input)? else { return Err(expected(input, &["the name of a condition"])) };
+        let Kind::Word(name) = next(input)? else {
+            return Err(expected(input, &["the name of a condition"]));
+        };
         any.parse_next(input)?;
         return Ok(Subject::Claim(known_name(input, at, name)?));
     }
@@ -303,14 +336,14 @@ fn subject(input: &mut Input<'_, '_>) -> Parsed<Subject> {
             Kind::Word("value") if value.is_none() => &mut value,
             Kind::Word(property @ ("valueType" | "issuer")) => {
                 return Err(unsupported(here(input), &format!("setting `{property}`")));
-            },
+            }
             _ => {
                 let missing: Vec<&str> = [(kind.is_none(), "`type`"), (value.is_none(), "`value`")]
                     .into_iter()
                     .filter_map(|(missing, name)| missing.then_some(name))
                     .collect();
                 return Err(expected(input, &missing));
-            },
+            }
         };
         any.parse_next(input)?;
         sign("=").parse_next(input)?;
@@ -322,10 +355,12 @@ fn subject(input: &mut Input<'_, '_>) -> Parsed<Subject> {
     }
     match (kind, value) {
         (Some(kind), Some(value)) => match kind {
-            Expression::Integer(_) | Expression::Boolean(_) => Err(unsupported(here(input), "a type that is not a string")),
+            Expression::Integer(_) | Expression::Boolean(_) => {
+                Err(unsupported(here(input), "a type that is not a string"))
+            }
             Expression::Text(_) | Expression::Property { .. } | Expression::Call { .. } => {
                 Ok(Subject::New { kind, value })
-            },
+            }
         },
         _ => Err(expected(input, &["`type`", "`value`"])),
     }
@@ -386,9 +421,14 @@ enum Mode {
 }
 
 fn expected(input: &Input<'_, '_>, expected: &[&str]) -> Fault {
-    let found = input.input.first().map_or_else(|| Kind::End.describe(), |token| token.kind.describe());
+    let found =
+        input.input.first().map_or_else(|| Kind::End.describe(), |token| token.kind.describe());
     let expected = expected.iter().map(|name| (*name).to_owned()).collect();
-    Fault { at: here(input), kind: ParseErrorKind::Syntax { expected, found }, mode: Mode::Backtrack }
+    Fault {
+        at: here(input),
+        kind: ParseErrorKind::Syntax { expected, found },
+        mode: Mode::Backtrack,
+    }
 }
 
 fn unsupported(at: usize, what: &str) -> Fault {

@@ -92,17 +92,22 @@ fn number<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
     match (after.next(), after.next()) {
         (Some(c), _) if c.is_ascii_alphabetic() || c == '_' => {
             Err(Fault::unsupported("a number that is not a decimal integer"))
-        },
+        }
         (Some('.'), Some(c)) if c.is_ascii_digit() => {
-            let minor: &str = (literal("."), take_while(1.., |c: char| c.is_ascii_digit())).take().parse_next(input)?;
+            let minor: &str = (literal("."), take_while(1.., |c: char| c.is_ascii_digit()))
+                .take()
+                .parse_next(input)?;
             Ok(Kind::Version(match (digits, minor) {
                 ("1", ".0") => Version::V1_0,
                 ("1", ".1") => Version::V1_1,
                 ("1", ".2") => Version::V1_2,
                 _ => return Err(Fault::unsupported("a version other than 1.0, 1.1 and 1.2")),
             }))
-        },
-        _ => digits.parse().map(Kind::Integer).map_err(|_| Fault::unsupported("an integer of more than 64 bits")),
+        }
+        _ => digits
+            .parse()
+            .map(Kind::Integer)
+            .map_err(|_| Fault::unsupported("an integer of more than 64 bits")),
     }
 }
 
@@ -115,13 +120,16 @@ fn string<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
             '"' if !escaped => {
                 end = Some(at);
                 break;
-            },
+            }
             c if c.is_control() => break,
             c => escaped = c == '\\' && !escaped,
         }
     }
     let Some(end) = end else {
-        return Err(Fault::syntax("a closing quotation mark on the same line", "a string without one"));
+        return Err(Fault::syntax(
+            "a closing quotation mark on the same line",
+            "a string without one",
+        ));
     };
     let text = input.next_slice(end);
     literal("\"").parse_next(input)?;
@@ -129,7 +137,11 @@ fn string<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
 }
 
 fn sign(input: &mut Input<'_>) -> Result<&'static str, Fault> {
-    let found = SIGNS.iter().copied().find(|sign| input.starts_with(sign)).ok_or_else(|| Fault::from_input(input))?;
+    let found = SIGNS
+        .iter()
+        .copied()
+        .find(|sign| input.starts_with(sign))
+        .ok_or_else(|| Fault::from_input(input))?;
     literal(found).parse_next(input)?;
     Ok(found)
 }
@@ -139,10 +151,12 @@ fn stray<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
     Err(match input.chars().next() {
         Some('\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' | '\'') => {
             Fault::syntax("`\"`", "a quotation mark of another kind")
-        },
+        }
         Some('-') => Fault::unsupported("a negative integer"),
         Some('/') => Fault::syntax("`//` before a comment", "`/`"),
-        Some(c) if c.is_control() || !c.is_ascii() => Fault::syntax("a token", &format!("U+{:04X}", u32::from(c))),
+        Some(c) if c.is_control() || !c.is_ascii() => {
+            Fault::syntax("a token", &format!("U+{:04X}", u32::from(c)))
+        }
         Some(c) => Fault::syntax("a token", &format!("`{c}`")),
         None => Fault::syntax("a token", "the end of the text"),
     })
@@ -154,7 +168,10 @@ struct Fault(Option<ParseErrorKind>);
 
 impl Fault {
     fn syntax(expected: &str, found: &str) -> Self {
-        Self(Some(ParseErrorKind::Syntax { expected: vec![expected.to_owned()], found: found.to_owned() }))
+        Self(Some(ParseErrorKind::Syntax {
+            expected: vec![expected.to_owned()],
+            found: found.to_owned(),
+        }))
     }
 
     fn unsupported(what: &str) -> Self {
@@ -162,7 +179,10 @@ impl Fault {
     }
 
     fn place(self, text: &str, start: usize) -> ParseError {
-        let kind = self.0.unwrap_or(ParseErrorKind::Syntax { expected: vec!["a token".into()], found: "none".into() });
+        let kind = self.0.unwrap_or(ParseErrorKind::Syntax {
+            expected: vec!["a token".into()],
+            found: "none".into(),
+        });
         ParseError::new(kind, text, start)
     }
 }
@@ -192,5 +212,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// The signs; one that begins another comes after it.
-const SIGNS: [&str; 20] =
-    ["=>", "==", "!=", "<=", ">=", "&&", "=", "!", "<", ">", "{", "}", "[", "]", "(", ")", ";", ":", ",", "."];
+const SIGNS: [&str; 20] = [
+    "=>", "==", "!=", "<=", ">=", "&&", "=", "!", "<", ">", "{", "}", "[", "]", "(", ")", ";", ":",
+    ",", ".",
+];

@@ -40,8 +40,8 @@ pub(crate) mod strategies;
 mod tests;
 
 pub use ast::{
-    Action, Condition, Expression, Function, Ident, Line, Operator, Policy, Property, Rule, Section, Sense, Subject,
-    Test, Text, Unescapable, Version,
+    Action, Condition, Expression, Function, Ident, Line, Operator, Policy, Property, Rule,
+    Section, Sense, Subject, Test, Text, Unescapable, Version,
 };
 pub use error::{ParseError, ParseErrorKind};
 pub use grammar::parse;

@@ -40,7 +40,7 @@ impl Display for Rule {
                     write!(out, " &&\n    {condition}")?;
                 }
                 write!(out, "\n        => {};", self.action)
-            },
+            }
         }
     }
 }
@@ -82,7 +82,7 @@ impl Display for Expression {
                     write!(out, "{comma}{argument}")?;
                 }
                 out.write_char(')')
-            },
+            }
         }
     }
 }

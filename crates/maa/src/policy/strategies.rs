@@ -9,21 +9,26 @@ pub(crate) fn policies() -> impl Strategy<Value = Policy> {
     select(vec![Version::V1_0, Version::V1_1, Version::V1_2]).prop_flat_map(|version| {
         let configuration = match version {
             Version::V1_0 => Just(None).boxed(),
-            _ => option::of(vec(rules(version, Section::Configuration), 0..3)).boxed(),
+            Version::V1_1 | Version::V1_2 => {
+                option::of(vec(rules(version, Section::Configuration), 0..3)).boxed()
+            }
         };
         let authorization = vec(rules(version, Section::Authorization), 0..5);
         let issuance = option::of(vec(rules(version, Section::Issuance), 0..5));
-        (configuration, authorization, issuance).prop_map(move |(configuration, authorization, issuance)| Policy {
-            version,
-            configuration,
-            authorization,
-            issuance,
-        })
+        (configuration, authorization, issuance).prop_map(
+            move |(configuration, authorization, issuance)| Policy {
+                version,
+                configuration,
+                authorization,
+                issuance,
+            },
+        )
     })
 }
 
 /// Names of claims that random policies and random claims share.
-pub(crate) const KINDS: [&str; 5] = ["a", "b", "x-ms-sevsnpvm-vmpl", "$svn", "x-ms-attestation-type"];
+pub(crate) const KINDS: [&str; 5] =
+    ["a", "b", "x-ms-sevsnpvm-vmpl", "$svn", "x-ms-attestation-type"];
 /// Values that they share.
 pub(crate) const TEXTS: [&str; 6] = ["sevsnpvm", "a", "", "[1,true]", "null", "Integer"];
 
@@ -41,8 +46,11 @@ fn rules(version: Version, section: Section) -> impl Strategy<Value = Rule> {
             conditions.push(condition(version, name, earlier.clone()));
             earlier.extend(name);
         }
-        (conditions, action(version, section, earlier))
-            .prop_map(|(conditions, action)| Rule { conditions, action, line: Line(1) })
+        (conditions, action(version, section, earlier)).prop_map(|(conditions, action)| Rule {
+            conditions,
+            action,
+            line: Line(1),
+        })
     })
 }
 
@@ -56,8 +64,11 @@ fn condition(
         _ => vec![Sense::Present],
     };
     let name = name.map(|name| Ident(name.to_owned()));
-    (select(senses), vec(test(version, earlier), 1..4))
-        .prop_map(move |(sense, tests)| Condition { sense, name: name.clone(), tests })
+    (select(senses), vec(test(version, earlier), 1..4)).prop_map(move |(sense, tests)| Condition {
+        sense,
+        name: name.clone(),
+        tests,
+    })
 }
 
 fn test(version: Version, earlier: Vec<&'static str>) -> impl Strategy<Value = Test> {
@@ -88,7 +99,8 @@ fn expression(version: Version, earlier: Vec<&'static str>) -> BoxedStrategy<Exp
     let leaf = if earlier.is_empty() {
         literal.boxed()
     } else {
-        let properties = vec![Property::Type, Property::Value, Property::ValueType, Property::Issuer];
+        let properties =
+            vec![Property::Type, Property::Value, Property::ValueType, Property::Issuer];
         let property = (select(earlier), select(properties))
             .prop_map(|(of, property)| Expression::Property { of: Ident(of.to_owned()), property });
         prop_oneof![literal, property].boxed()
@@ -98,21 +110,26 @@ fn expression(version: Version, earlier: Vec<&'static str>) -> BoxedStrategy<Exp
     }
     let leaf = prop_oneof![4 => leaf, 1 => Just(text("say \\\"a\\\" \\n"))];
     leaf.prop_recursive(3, 8, 2, |inner| {
-        (select(Function::ALL.to_vec()), inner.clone(), inner).prop_map(|(function, first, second)| {
-            let arguments = if function.arity() == 1 { vec![first] } else { vec![first, second] };
-            Expression::Call { function, arguments }
-        })
+        (select(Function::ALL.to_vec()), inner.clone(), inner).prop_map(
+            |(function, first, second)| {
+                let arguments =
+                    if function.arity() == 1 { vec![first] } else { vec![first, second] };
+                Expression::Call { function, arguments }
+            },
+        )
     })
     .boxed()
 }
 
 fn action(version: Version, section: Section, earlier: Vec<&'static str>) -> BoxedStrategy<Action> {
     let kind = select(KINDS.to_vec()).prop_map(text);
-    let new = (kind, expression(version, earlier.clone())).prop_map(|(kind, value)| Subject::New { kind, value });
+    let new = (kind, expression(version, earlier.clone()))
+        .prop_map(|(kind, value)| Subject::New { kind, value });
     let subject = if earlier.is_empty() {
         new.boxed()
     } else {
-        prop_oneof![new, select(earlier).prop_map(|name| Subject::Claim(Ident(name.to_owned())))].boxed()
+        prop_oneof![new, select(earlier).prop_map(|name| Subject::Claim(Ident(name.to_owned())))]
+            .boxed()
     };
     match section {
         Section::Configuration => subject.prop_map(Action::IssueProperty).boxed(),

@@ -103,7 +103,10 @@ fn writes_a_fault_as_the_service_does() {
 #[test]
 fn hashes_as_the_service_does() {
     let known = [
-        ("version= 1.0;authorizationrules{=> permit();};", "9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco"),
+        (
+            "version= 1.0;authorizationrules{=> permit();};",
+            "9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco",
+        ),
         (
             "version= 1.0;\n\nauthorizationrules\n{\n    => permit();\n};",
             "LTPRQQju-FejAwdYihF8YV_c2XWebG9joKvrHKc3bxs",
@@ -128,7 +131,9 @@ fn refuses_hostile_sizes_quickly() {
         format!("version=1.2;authorizationrules{{=> add(type=\"a\", value={open}true{close});}};")
     };
     parse(&nested(usize::from(MAX_DEPTH))).unwrap();
-    let open = |what: &str| format!("version=1.2;authorizationrules{{{}", what.repeat(65_536 / what.len()));
+    let open = |what: &str| {
+        format!("version=1.2;authorizationrules{{{}", what.repeat(65_536 / what.len()))
+    };
     let hostile = [
         nested(usize::from(MAX_DEPTH) + 1),
         nested(65_536 / 12),
@@ -149,7 +154,11 @@ fn refuses_hostile_sizes_quickly() {
     for text in hostile {
         let start = Instant::now();
         parse(&text).unwrap_err();
-        assert!(start.elapsed() < Duration::from_secs(1), "{}", text.chars().take(60).collect::<String>());
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "{}",
+            text.chars().take(60).collect::<String>()
+        );
     }
 }
 
