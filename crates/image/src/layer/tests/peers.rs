@@ -1,0 +1,150 @@
+//! Images and trees as other programs see them: e2fsck and debugfs (e2fsprogs), veritysetup (cryptsetup-bin).
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::layer::{measure, write_ext4};
+
+#[test]
+fn e2fsck_accepts_every_image() {
+    for (name, tar) in tars() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = written(folder.path(), &tar);
+        // The reference leaves the padding of inode bitmaps unset; nothing else may be wrong.
+        let Some(output) = run("/usr/sbin/e2fsck", "e2fsprogs", &["-fn", &image]) else { return };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found: Vec<_> = text.lines().filter(|line| line.contains('?')).collect();
+        assert_eq!(found, ["Padding at end of inode bitmap is not set. Fix? no"], "{name}: {text}");
+        assert_eq!(output.status.code(), Some(4), "{name}: {text}");
+    }
+}
+
+#[test]
+fn debugfs_reads_what_was_put_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = written(folder.path(), &everything());
+    let ask = |question: &str| peer("/usr/sbin/debugfs", "e2fsprogs", &["-R", question, &image]);
+    let Some(listing) = ask("ls -l /dir") else { return };
+    for name in ["file", "hard", "gone", "link", "long", "null", "pipe"] {
+        assert!(listing.contains(name), "{listing}");
+    }
+    assert_eq!(ask("cat /dir/file").unwrap(), "contents");
+    assert_eq!(ask("cat /dir/hard").unwrap(), "contents");
+    let attributes = ask("ea_list /dir").unwrap();
+    assert!(attributes.contains("trusted.overlay.opaque (1) = \"y\""), "{attributes}");
+    assert!(attributes.contains("user.large (300)"), "{attributes}");
+    let stat = ask("stat /dir/gone").unwrap();
+    assert!(
+        stat.contains("Type: character special")
+            && stat.contains("Device major/minor number: 00:00"),
+        "{stat}"
+    );
+    assert!(ask("stat /dir/link").unwrap().contains("Fast link dest: \"short\""));
+}
+
+#[test]
+fn veritysetup_makes_and_verifies_the_same_root() {
+    for (name, tar) in tars() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = written(folder.path(), &tar);
+        let tree = folder.path().join("tree").display().to_string();
+        let root = measure(tar.as_slice()).unwrap().root_hash.to_string();
+        let salt = format!("--salt={}", "0".repeat(64));
+        let made = peer(
+            "/usr/sbin/veritysetup",
+            "cryptsetup-bin",
+            &["format", "--no-superblock", &salt, &image, &tree],
+        );
+        let Some(made) = made else { return };
+        assert!(made.contains(&root), "{name}: {root}\n{made}");
+        peer(
+            "/usr/sbin/veritysetup",
+            "cryptsetup-bin",
+            &["verify", "--no-superblock", &salt, &image, &tree, &root],
+        );
+    }
+}
+
+fn tars() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layer-vectors");
+    let mut tars = vec![("everything".to_owned(), everything())];
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "tar") {
+            tars.push((path.display().to_string(), std::fs::read(path).unwrap()));
+        }
+    }
+    tars
+}
+
+/// One of each kind of entry, with attributes in the inode and in a block.
+fn everything() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, kind, link: &str, contents: &[u8], attributes: &[(&str, &[u8])]| {
+        builder.append_pax_extensions(attributes.iter().copied()).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(contents.len().try_into().unwrap());
+        header.set_mtime(1_700_000_000);
+        header.set_uid(70_000);
+        header.set_gid(70_001);
+        if kind == tar::EntryType::Char {
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(300).unwrap();
+        }
+        if !link.is_empty() {
+            header.set_link_name(link).unwrap();
+        }
+        builder.append_data(&mut header, path, contents).unwrap();
+    };
+    let large = [b'x'; 300];
+    let mode: (&str, &[u8]) = ("mtime", b"1700000000.123456789");
+    add(
+        "dir/",
+        tar::EntryType::Directory,
+        "",
+        b"",
+        &[mode, ("SCHILY.xattr.user.large", &large), ("SCHILY.xattr.user.small", b"1")],
+    );
+    add(
+        "dir/file",
+        tar::EntryType::Regular,
+        "",
+        b"contents",
+        &[("SCHILY.xattr.security.capability", b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0")],
+    );
+    add("dir/hard", tar::EntryType::Link, "dir/file", b"", &[mode]);
+    add("dir/link", tar::EntryType::Symlink, "short", b"", &[mode]);
+    let long = "l".repeat(90);
+    add("dir/long", tar::EntryType::Symlink, &long, b"", &[mode]);
+    add("dir/null", tar::EntryType::Char, "", b"", &[mode]);
+    add("dir/pipe", tar::EntryType::Fifo, "", b"", &[mode]);
+    add("dir/.wh.gone", tar::EntryType::Regular, "", b"", &[mode]);
+    add("missing/parents/file", tar::EntryType::Regular, "", &[7; 10_000], &[mode]);
+    add("dir/.wh..wh..opq", tar::EntryType::Regular, "", b"", &[mode]);
+    builder.into_inner().unwrap()
+}
+
+fn written(folder: &Path, tar: &[u8]) -> String {
+    let path = folder.join("image");
+    write_ext4(tar, std::fs::File::create(&path).unwrap()).unwrap();
+    path.display().to_string()
+}
+
+/// What a program says, or `None` if peers are not wanted. It must succeed.
+fn peer(program: &str, package: &str, arguments: &[&str]) -> Option<String> {
+    let output = run(program, package, arguments)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {text}{errors}");
+    Some(text)
+}
+
+fn run(program: &str, package: &str, arguments: &[&str]) -> Option<Output> {
+    if std::env::var_os("VOUCHSAFE_WITHOUT_PEERS").is_some() {
+        return None;
+    }
+    let output = Command::new(program).args(arguments).output();
+    Some(output.unwrap_or_else(|error| panic!("{program}: {error}; install {package}")))
+}
