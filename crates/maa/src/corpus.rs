@@ -36,6 +36,16 @@ pub(crate) fn token_claims(recording: &str) -> Vec<Map<String, Value>> {
     tokens(recording).into_iter().filter_map(claims).collect()
 }
 
+/// The key sets in the answers of a recording.
+pub(crate) fn key_sets(recording: &str) -> Vec<String> {
+    let recording: Value = serde_json::from_str(recording).unwrap();
+    bodies(&recording)
+        .iter()
+        .filter(|body| body.get("keys").is_some())
+        .map(Value::to_string)
+        .collect()
+}
+
 /// The JSON bodies of the answers; there are two formats of recordings.
 fn bodies(recording: &Value) -> Vec<Value> {
     let calls = recording

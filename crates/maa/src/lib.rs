@@ -15,6 +15,8 @@ mod encoding;
 pub mod evaluate;
 pub mod policy;
 pub mod policy_jws;
+pub mod policy_result;
 mod rs256;
 #[cfg(test)]
 mod test_signer;
+pub mod token;
