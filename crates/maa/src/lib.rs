@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod policy;
 pub mod policy_jws;
 pub mod policy_result;
+pub mod release;
 mod rs256;
 #[cfg(test)]
 mod test_signer;
