@@ -1,1 +1,18 @@
 //! The local cloud: the Azure services we use, on loopback, over a forged AMD root.
+//!
+//! It speaks the real wire protocols under the real host names; what it does follows recordings and specifications, and each handler
+//! names its source. It is a test instrument: its keys lie in files, its roots are forged and publicly known. What it checks, it checks
+//! for real: tokens, roles at their scope, evidence, policies.
+
+pub mod aci;
+pub mod arm;
+pub mod blob;
+pub mod control;
+pub mod core;
+pub mod device;
+pub mod entra;
+pub mod imds;
+pub mod keyvault;
+pub mod maa;
+pub mod rbac;
+pub mod registry;

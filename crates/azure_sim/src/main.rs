@@ -1,3 +1,74 @@
-//! The local cloud: the Azure services we use, on loopback, over a forged AMD root.
+//! `vouchsafe-azure-sim`: runs the local cloud in the foreground until it is told to stop.
+//!
+//! Standard output carries one line, when every listener is up; the log goes to standard error.
 
-fn main() {}
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use azure_sim::core::cloud::{SUBSCRIPTION, TENANT};
+use azure_sim::core::{Cloud, Settings, server};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+/// The Azure services that Vouchsafe uses, on loopback, over a forged root. For tests and laptops; nothing here is secret.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Loopback address to listen on (ports 8443, 8444 and 8480).
+    #[arg(long, default_value = "127.0.0.1")]
+    address: IpAddr,
+    /// Directory that keeps the state; made if absent.
+    #[arg(long)]
+    state: PathBuf,
+    /// The tenant's id.
+    #[arg(long, default_value_t = TENANT)]
+    tenant: Uuid,
+    /// The subscription's id.
+    #[arg(long, default_value_t = SUBSCRIPTION)]
+    subscription: Uuid,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("VOUCHSAFE_LOG")
+                .unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    anyhow::ensure!(
+        arguments.address.is_loopback(),
+        "{} is not a loopback address",
+        arguments.address
+    );
+    let mut settings = Settings::new(arguments.address, arguments.state);
+    settings.tenant = arguments.tenant;
+    settings.subscription = arguments.subscription;
+    let cloud = Cloud::open(settings).context("opening the local cloud")?;
+    let addresses = server::start(&cloud).await.context("listening")?;
+    azure_sim::aci::resume(&cloud).await;
+    let ready = serde_json::json!({
+        "ready": true,
+        "cloud": addresses.cloud.to_string(),
+        "imds": addresses.imds.to_string(),
+        "proxy": addresses.proxy.to_string(),
+        "pid": std::process::id(),
+    });
+    // Whoever started us may have gone; the cloud serves all the same.
+    let _ = writeln!(std::io::stdout(), "{ready}").is_ok();
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        () = cloud.stopped() => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    cloud.shut_down();
+    azure_sim::aci::stop_all(&cloud).await;
+    Ok(())
+}

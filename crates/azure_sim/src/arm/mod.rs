@@ -1,0 +1,24 @@
+//! Not yet served: every call is refused.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::core::{Cloud, Request, Response};
+
+/// Persistent state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ArmState {}
+
+/// Answers a request.
+///
+/// # Errors
+/// An error answer.
+pub async fn handle(_cloud: &Arc<Cloud>, _request: Request) -> Result<Response, Response> {
+    Err(Response::arm_error(
+        StatusCode::NOT_IMPLEMENTED,
+        "NotImplemented",
+        "this service is not simulated yet",
+    ))
+}
