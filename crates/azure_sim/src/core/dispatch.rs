@@ -144,7 +144,13 @@ fn throttled(family: &Family, retry_after: Option<u32>, retry_after_ms: Option<u
             "Throttled",
             "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached",
         ),
-        _ => ("TooManyRequests", "The request was throttled by the fault script."),
+        Family::Entra
+        | Family::Arm
+        | Family::Maa(_)
+        | Family::Blob(_)
+        | Family::Registry(_)
+        | Family::Imds
+        | Family::Control => ("TooManyRequests", "The request was throttled by the fault script."),
     };
     let mut response = Response::arm_error(StatusCode::TOO_MANY_REQUESTS, code, message);
     if let Some(seconds) = retry_after {

@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn globs() {
         let check = |pattern: &str, text: &str, expected: bool| {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}")
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
         };
         check("/keys/*/release", "/keys/a/b/release", true);
         check("/keys/*/release", "/keys/a/b/sign", false);

@@ -79,8 +79,8 @@ impl Query {
 pub struct Response {
     /// Status.
     pub status: StatusCode,
-    /// Header fields.
-    pub headers: HeaderMap,
+    /// Header fields; boxed, so that a response is small enough to be an error.
+    pub headers: Box<HeaderMap>,
     /// Body.
     pub body: Bytes,
     /// What was done, for the counters (`keyvault.keys.release`).
@@ -90,7 +90,7 @@ pub struct Response {
 impl Response {
     /// Status only.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new(), operation: None }
+        Self { status, headers: Box::default(), body: Bytes::new(), operation: None }
     }
 
     /// A JSON body with `application/json; charset=utf-8`.

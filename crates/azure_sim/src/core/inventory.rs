@@ -32,6 +32,7 @@ impl Inventory {
 
 /// A key vault as its data plane sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the resource")]
 pub struct Vault {
     /// Name as given.
     pub name: String,

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn only_connect_is_understood() {
         let check = |head: &str, expected: Option<&str>| {
-            assert_eq!(host_of(head.as_bytes()).as_deref(), expected)
+            assert_eq!(host_of(head.as_bytes()).as_deref(), expected);
         };
         check(
             "CONNECT V.vault.azure.net:443 HTTP/1.1\r\nHost: x\r\n\r\n",

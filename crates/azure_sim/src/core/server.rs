@@ -178,7 +178,7 @@ fn wire(response: Response, head: bool) -> hyper::Response<Full<Bytes>> {
     let body = if head { Bytes::new() } else { response.body };
     let mut wire = hyper::Response::new(Full::new(body));
     *wire.status_mut() = response.status;
-    *wire.headers_mut() = response.headers;
+    *wire.headers_mut() = *response.headers;
     wire
 }
 

@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn scopes_cover_whole_segments_without_case() {
         let check = |ancestor: &str, scope: &str, expected: bool| {
-            assert_eq!(covers(ancestor, scope), expected)
+            assert_eq!(covers(ancestor, scope), expected);
         };
         check("/subscriptions/A", "/Subscriptions/a/resourceGroups/g", true);
         check("/subscriptions/a/resourceGroups/g", "/subscriptions/a/resourceGroups/g2", false);
