@@ -13,18 +13,26 @@
 
 mod anchors;
 mod bytes;
+mod certificate;
+mod demands;
+mod endorsement;
+mod hardware;
 mod policy;
 mod product;
 mod raw;
 mod refusal;
 mod report;
 mod tcb;
+mod vek;
+mod verify;
 
 pub use anchors::Anchors;
 pub use bytes::{
     Binding, ChipId, FamilyId, HexError, HostData, ImageId, KeyDigest, Measurement, ReportId,
     Sha256,
 };
+pub use endorsement::{EndorsementForm, VerifiedEndorsement, verify_endorsement};
+pub use hardware::{VerifiedHardware, verify_hardware};
 pub use policy::{
     AbiVersion, Allowed, DebugPolicy, KeyPolicy, MigrationPolicy, PlatformPolicy, Policy,
     Requirement, SmtPolicy, SocketPolicy, UvmPolicy,
@@ -36,3 +44,7 @@ pub use report::{
     Cpuid, FirmwareVersion, GuestPolicy, KeyFlags, PlatformInfo, Report, ReportError, SigningKey,
 };
 pub use tcb::{BelowFloor, Tcb, TcbBytes, TcbComponent, TcbFloor};
+pub use verify::{VerifiedReport, verify};
+
+#[cfg(test)]
+mod tests;

@@ -136,8 +136,7 @@ impl Step {
     }
 
     /// A refusal by this step.
-    #[must_use]
-    pub fn refuse(self, expected: impl fmt::Display, found: impl fmt::Display) -> Refusal {
+    pub(crate) fn refuse(self, expected: impl fmt::Display, found: impl fmt::Display) -> Refusal {
         Refusal { step: self, expected: expected.to_string(), found: found.to_string() }
     }
 }

@@ -310,6 +310,17 @@ impl KeyFlags {
     }
 }
 
+impl std::fmt::Display for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Vcek => f.write_str("vcek"),
+            Self::Vlek => f.write_str("vlek"),
+            Self::None => f.write_str("none"),
+            Self::Other(other) => write!(f, "{other}"),
+        }
+    }
+}
+
 /// What has not been read yet.
 struct Fields<'a> {
     rest: &'a [u8],

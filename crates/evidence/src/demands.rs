@@ -1,0 +1,148 @@
+//! What a policy demands of a genuine report: steps 10 to 23 of [`crate::verify()`].
+
+use std::fmt;
+
+use crate::{
+    Allowed, Binding, DebugPolicy, KeyPolicy, MigrationPolicy, Policy, Refusal, Requirement,
+    SigningKey, SmtPolicy, SocketPolicy, Step, TcbFloor, VerifiedHardware,
+};
+
+/// Performs the steps in order.
+pub(crate) fn check(
+    policy: &Policy,
+    hardware: &VerifiedHardware,
+    binding: &Binding,
+) -> Result<(), Refusal> {
+    let report = hardware.report();
+    signing_key(policy, hardware)?;
+    if report.vmpl != u32::from(policy.vmpl) {
+        return Err(Step::Vmpl
+            .refuse(format_args!("vmpl {}", policy.vmpl), format_args!("vmpl {}", report.vmpl)));
+    }
+    if policy.debug == DebugPolicy::Refuse && report.policy.allows_debug() {
+        return Err(Step::Debug
+            .refuse("a guest that the host cannot debug", "a policy that allows debugging"));
+    }
+    if policy.migration == MigrationPolicy::Refuse && report.policy.allows_migration() {
+        return Err(Step::Migration
+            .refuse("a guest without migration agent", "a policy that allows migration"));
+    }
+    guest_policy(policy, hardware)?;
+    platform(policy, hardware)?;
+    tcb_order(hardware)?;
+    tcb_floor(policy, hardware)?;
+    if report.report_data != *binding {
+        return Err(Step::Binding.refuse(binding, report.report_data));
+    }
+    policy.host_data.admit(Step::HostData, &report.host_data)?;
+    policy.measurements.admit(Step::Measurement, &report.measurement)?;
+    policy.family_ids.admit(Step::Image, &report.family_id)?;
+    policy.image_ids.admit(Step::Image, &report.image_id)?;
+    if report.guest_svn < policy.min_guest_svn {
+        return Err(Step::Image.refuse(
+            format_args!("guest svn {} or later", policy.min_guest_svn),
+            format_args!("guest svn {}", report.guest_svn),
+        ));
+    }
+    policy.id_keys.admit(Step::IdKeys, &report.id_key_digest)?;
+    policy.author_keys.admit(Step::IdKeys, &report.author_key_digest)?;
+    policy.chips.admit(Step::Chip, &report.chip_id)
+}
+
+fn signing_key(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+    match (policy.keys, hardware.signing_key()) {
+        (_, SigningKey::Vcek) | (KeyPolicy::VcekOrVlek, SigningKey::Vlek) => Ok(()),
+        (KeyPolicy::Vcek, found @ SigningKey::Vlek)
+        | (
+            KeyPolicy::Vcek | KeyPolicy::VcekOrVlek,
+            found @ (SigningKey::None | SigningKey::Other(_)),
+        ) => Err(Step::SigningKey.refuse("signing key vcek", found)),
+    }
+}
+
+fn guest_policy(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+    let found = hardware.report().policy;
+    let refuse = |expected: &str, found: &str| Err(Step::GuestPolicy.refuse(expected, found));
+    if !found.has_reserved_one() {
+        return refuse("one in the reserved bit 17", "zero");
+    }
+    if policy.smt == SmtPolicy::Refuse && found.allows_smt() {
+        return refuse("a guest that refuses multithreading", "a policy that allows it");
+    }
+    if policy.sockets == SocketPolicy::Single && !found.requires_single_socket() {
+        return refuse("a guest that refuses several sockets", "a policy that allows them");
+    }
+    let (major, minor) = found.abi();
+    let abi = crate::AbiVersion { major, minor };
+    if abi < policy.min_abi {
+        return Err(Step::GuestPolicy.refuse(format_args!("abi {} or later", policy.min_abi), abi));
+    }
+    Ok(())
+}
+
+fn platform(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+    let found = hardware.report().platform;
+    let demands = [
+        (policy.platform.alias_check, found.alias_check_complete(), "a completed alias check"),
+        (policy.platform.ciphertext_hiding, found.ciphertext_hiding(), "ciphertext hiding"),
+        (policy.platform.rapl_disabled, found.rapl_disabled(), "power measurement switched off"),
+    ];
+    match demands.into_iter().find(|(demand, on, _)| *demand == Requirement::Required && !on) {
+        None => Ok(()),
+        Some((_, _, expected)) => {
+            Err(Step::Platform.refuse(expected, format_args!("platform info {:#x}", found.0)))
+        }
+    }
+}
+
+fn tcb_order(hardware: &VerifiedHardware) -> Result<(), Refusal> {
+    let current = hardware.current_tcb();
+    let others = [
+        ("reported", hardware.reported_tcb()),
+        ("committed", hardware.committed_tcb()),
+        ("launch", hardware.launch_tcb()),
+    ];
+    for (name, tcb) in others {
+        current.at_least(&TcbFloor::from(tcb)).map_err(|above| {
+            Step::TcbOrder.refuse(
+                format_args!("{name} tcb not above the current one ({current})"),
+                format_args!("{} {}", above.component, above.floor),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn tcb_floor(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+    let product = hardware.product();
+    let Some(floor) = policy.floors.get(&product) else {
+        return Err(Step::TcbFloor.refuse("a product with a floor", product));
+    };
+    let versions = [
+        ("reported", hardware.reported_tcb()),
+        ("committed", hardware.committed_tcb()),
+        ("launch", hardware.launch_tcb()),
+    ];
+    for (name, tcb) in versions {
+        tcb.at_least(floor).map_err(|below| {
+            Step::TcbFloor.refuse(
+                format_args!(
+                    "{name} tcb of {product} with {} {} or later",
+                    below.component, below.floor
+                ),
+                below.found.map_or("none".to_owned(), |found| found.to_string()),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+impl<T: Ord + fmt::Display> Allowed<T> {
+    fn admit(&self, step: Step, found: &T) -> Result<(), Refusal> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Only(values) if values.contains(found) => Ok(()),
+            Self::Only(_) => Err(step.refuse(self, found)),
+        }
+    }
+}

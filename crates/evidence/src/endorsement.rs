@@ -1,0 +1,348 @@
+//! Microsoft's endorsement of a utility VM's measurement.
+//!
+//! Wire layout: a tagged COSE_Sign1 (RFC 9052, section 4.2) with the signer's certificates in the protected header
+//! x5chain (RFC 9360), in one of two forms:
+//! - *JSON*: content type `application/json`; issuer, feed and time in the protected text headers `iss`, `feed` and
+//!   `signingtime`; SVN and measurement in the payload.
+//! - *transparent*: a COSE hash envelope (header 259) whose payload is the bare measurement; issuer, feed, time and SVN
+//!   in CWT claims (header 15, RFC 9597).
+//!
+//! Unprotected headers are not looked at: a host may write them. The chain is judged at the signing time that the
+//! signer states, since its certificates live a year and its endorsements longer; an old endorsement is kept out by the
+//! SVN floor, not by a clock.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+use ciborium::Value;
+use coset::iana::{self, EnumI64 as _};
+use coset::{
+    CoseSign1, Header, Label, RegisteredLabel, RegisteredLabelWithPrivate,
+    TaggedCborSerializable as _,
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::certificate::{Algorithms, Certificate, Fault};
+use crate::hardware::at;
+use crate::{Anchors, Measurement, Refusal, Step, UvmPolicy};
+
+/// An endorsement that passed every step of [`verify_endorsement`].
+#[derive(Debug)]
+pub struct VerifiedEndorsement {
+    claims: Claims,
+    form: EndorsementForm,
+}
+
+/// The two forms of endorsements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndorsementForm {
+    /// A JSON payload.
+    Json,
+    /// A hash envelope with CWT claims.
+    Transparent,
+}
+
+impl VerifiedEndorsement {
+    /// The endorsed measurement.
+    #[must_use]
+    pub fn measurement(&self) -> &Measurement {
+        &self.claims.measurement
+    }
+
+    /// The security version.
+    #[must_use]
+    pub fn svn(&self) -> u64 {
+        self.claims.svn
+    }
+
+    /// The feed.
+    #[must_use]
+    pub fn feed(&self) -> &str {
+        &self.claims.feed
+    }
+
+    /// The issuer, as did:x509.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.claims.issuer
+    }
+
+    /// When it was signed, as the signer says.
+    #[must_use]
+    pub fn signing_time(&self) -> Timestamp {
+        self.claims.time
+    }
+
+    /// The form.
+    #[must_use]
+    pub fn form(&self) -> EndorsementForm {
+        self.form
+    }
+}
+
+/// Verifies that an endorsement is of this measurement: steps 24 to 33 of [`crate::verify()`].
+///
+/// # Errors
+/// The first step that fails.
+pub fn verify_endorsement(
+    policy: &UvmPolicy,
+    anchors: &Anchors,
+    message: &[u8],
+    measurement: &Measurement,
+) -> Result<VerifiedEndorsement, Refusal> {
+    // 24. Endorsement structure.
+    let message = read_message(message).map_err(at(Step::EndorsementStructure))?;
+    let header = &message.protected.header;
+    let form = form(header).map_err(at(Step::EndorsementStructure))?;
+    let payload = message.payload.as_deref().unwrap_or_default();
+    let claims = match form {
+        EndorsementForm::Json => json_claims(header, payload),
+        EndorsementForm::Transparent => transparent_claims(header, payload),
+    }
+    .map_err(at(Step::EndorsementStructure))?;
+    // 25. Endorsement algorithm.
+    if header.alg != Some(RegisteredLabelWithPrivate::Assigned(iana::Algorithm::PS384)) {
+        let found =
+            header.alg.as_ref().map_or("none".to_owned(), |algorithm| format!("{algorithm:?}"));
+        return Err(Step::EndorsementAlgorithm.refuse("ps384", found));
+    }
+    // 26. Endorsement root.
+    let chain = read_chain(header).map_err(at(Step::EndorsementRoot))?;
+    let root = chain
+        .iter()
+        .skip(1)
+        .position(|certificate| certificate.sha256() == *anchors.uvm_root())
+        .ok_or_else(|| refuse_root(anchors, &chain))?;
+    // 27. Endorsement chain, up to the root.
+    let chain: Vec<_> = chain.into_iter().take(root + 2).collect();
+    verify_chain(&chain, claims.time).map_err(at(Step::EndorsementChain))?;
+    let Some(signer) = chain.first() else {
+        return Err(Step::EndorsementRoot.refuse("the signer's certificate", "none"));
+    };
+    // 28. Endorsement key usage.
+    signer.usable_for(&policy.eku).map_err(at(Step::EndorsementUsage))?;
+    // 29. Endorsement signature.
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, signer.public_key())
+        .verify(&message.tbs_data(&[]), &message.signature)
+        .map_err(|_| {
+            Step::EndorsementSignature.refuse("a signature by the endorsement's signer", "another")
+        })?;
+    // 30. Endorsement issuer.
+    let issuer = anchors.uvm_issuer(&policy.eku);
+    if claims.issuer != issuer {
+        return Err(Step::EndorsementIssuer.refuse(issuer, shown(&claims.issuer)));
+    }
+    // 31. Endorsement feed.
+    if claims.feed != policy.feed {
+        return Err(Step::EndorsementFeed.refuse(&policy.feed, shown(&claims.feed)));
+    }
+    // 32. Endorsement SVN.
+    if claims.svn < policy.min_svn {
+        return Err(
+            Step::EndorsementSvn.refuse(format_args!("{} or later", policy.min_svn), claims.svn)
+        );
+    }
+    // 33. Endorsed measurement.
+    if claims.measurement != *measurement {
+        return Err(Step::EndorsedMeasurement.refuse(claims.measurement, measurement));
+    }
+    Ok(VerifiedEndorsement { claims, form })
+}
+
+/// What an endorsement says.
+#[derive(Debug)]
+struct Claims {
+    issuer: String,
+    feed: String,
+    time: Timestamp,
+    svn: u64,
+    measurement: Measurement,
+}
+
+/// The payload of the JSON form. Later versions may say more.
+#[derive(Deserialize)]
+struct RawPayload {
+    #[serde(rename = "x-ms-sevsnpvm-guestsvn")]
+    svn_text: Option<String>,
+    #[serde(rename = "x-ms-sevsnpvm-guestsvn-int")]
+    svn: Option<u64>,
+    #[serde(rename = "x-ms-sevsnpvm-launchmeasurement")]
+    measurement: String,
+}
+
+fn read_message(bytes: &[u8]) -> Result<CoseSign1, Fault> {
+    let expected = "a tagged COSE_Sign1";
+    if bytes.len() > MAX_MESSAGE {
+        return fault(expected, format!("{} bytes", bytes.len()));
+    }
+    let message =
+        CoseSign1::from_tagged_slice(bytes).or_else(|_| fault(expected, "other bytes"))?;
+    if message.payload.is_none() {
+        return fault("an attached payload", "none");
+    }
+    let known = |label: &RegisteredLabelWithPrivate<iana::HeaderParameter>| match label {
+        RegisteredLabelWithPrivate::Assigned(label) => KNOWN_HEADERS.contains(&label.to_i64()),
+        RegisteredLabelWithPrivate::PrivateUse(label) => KNOWN_HEADERS.contains(label),
+        RegisteredLabelWithPrivate::Text(_) => false,
+    };
+    if !message.protected.header.crit.iter().all(known) {
+        return fault("only known critical headers", "another");
+    }
+    Ok(message)
+}
+
+fn form(header: &Header) -> Result<EndorsementForm, Fault> {
+    let json = header.content_type == Some(RegisteredLabel::Text("application/json".to_owned()));
+    let envelope = match header_value(header, &Label::Int(PREIMAGE_CONTENT_TYPE)) {
+        Some(Value::Text(text)) => text == "application/octet-stream",
+        _ => false,
+    };
+    match (json, envelope) {
+        (true, false) => Ok(EndorsementForm::Json),
+        (false, true) => Ok(EndorsementForm::Transparent),
+        (true, true) => fault("one of the two forms", "both"),
+        (false, false) => fault("json, or a hash envelope of octets", "another content type"),
+    }
+}
+
+fn json_claims(header: &Header, payload: &[u8]) -> Result<Claims, Fault> {
+    let get = |name: &str| header_value(header, &Label::Text(name.to_owned()));
+    let RawPayload { svn_text, svn, measurement } = serde_json::from_slice(payload)
+        .or_else(|_| fault("a json payload with svn and measurement", "another"))?;
+    let from_text = match svn_text {
+        None => None,
+        Some(text) => match text.parse::<u64>() {
+            Ok(number) if number.to_string() == text => Some(number),
+            _ => return fault("a decimal svn", shown(&text)),
+        },
+    };
+    let svn = match (svn, from_text) {
+        (Some(svn), None) | (None, Some(svn)) => svn,
+        (Some(svn), Some(other)) if svn == other => svn,
+        (Some(svn), Some(other)) => return fault("one svn", format!("{svn} and {other}")),
+        (None, None) => return fault("an svn", "none"),
+    };
+    Ok(Claims {
+        issuer: text(get("iss"), "iss")?,
+        feed: text(get("feed"), "feed")?,
+        time: time(get("signingtime"))?,
+        svn,
+        measurement: measurement.parse().or_else(|wrong| fault("a measurement", wrong))?,
+    })
+}
+
+fn transparent_claims(header: &Header, payload: &[u8]) -> Result<Claims, Fault> {
+    let Some(Value::Map(claims)) = header_value(header, &Label::Int(CWT_CLAIMS)) else {
+        return fault("cwt claims", "none");
+    };
+    let get = |key: Value| -> Result<Option<&Value>, Fault> {
+        let mut found = claims.iter().filter(|(name, _)| *name == key).map(|(_, value)| value);
+        match (found.next(), found.next()) {
+            (_, Some(_)) => fault("each cwt claim once", "one twice"),
+            (found, None) => Ok(found),
+        }
+    };
+    let svn = match get(Value::Text("svn".to_owned()))? {
+        Some(Value::Integer(svn)) => {
+            u64::try_from(*svn).or_else(|_| fault("an svn", "a negative number"))?
+        }
+        _ => return fault("an svn", "none"),
+    };
+    let Ok(measurement) = <[u8; Measurement::LEN]>::try_from(payload) else {
+        return fault("a payload of 48 bytes", payload.len());
+    };
+    Ok(Claims {
+        issuer: text(get(1.into())?, "cwt issuer")?,
+        feed: text(get(2.into())?, "cwt subject")?,
+        time: time(get(6.into())?)?,
+        svn,
+        measurement: Measurement::new(measurement),
+    })
+}
+
+fn read_chain(header: &Header) -> Result<Vec<Certificate<'_>>, Fault> {
+    let Some(Value::Array(chain)) = header_value(header, &Label::Int(X5CHAIN)) else {
+        return fault("a protected x5chain of several certificates", "none");
+    };
+    if chain.len() > MAX_CHAIN {
+        return fault(&format!("at most {MAX_CHAIN} certificates"), chain.len());
+    }
+    chain
+        .iter()
+        .map(|certificate| {
+            let Value::Bytes(der) = certificate else {
+                return fault("a certificate in DER", "another type");
+            };
+            Certificate::parse(der)
+        })
+        .collect()
+}
+
+fn verify_chain(chain: &[Certificate<'_>], signing_time: Timestamp) -> Result<(), Fault> {
+    for certificate in chain {
+        certificate.valid_at(signing_time, "the signing time")?;
+    }
+    for (below, (certificate, issuer)) in (0..).zip(chain.iter().zip(chain.iter().skip(1))) {
+        certificate.issued_by(issuer, below, Algorithms::Rsa)?;
+    }
+    Ok(())
+}
+
+fn refuse_root(anchors: &Anchors, chain: &[Certificate<'_>]) -> Refusal {
+    let found = match chain.last() {
+        Some(last) if chain.len() > 1 => format!("a chain that ends with digest {}", last.sha256()),
+        Some(_) | None => "no chain".to_owned(),
+    };
+    Step::EndorsementRoot.refuse(format_args!("the pinned root {}", anchors.uvm_root()), found)
+}
+
+fn header_value<'h>(header: &'h Header, label: &Label) -> Option<&'h Value> {
+    header.rest.iter().find(|(name, _)| name == label).map(|(_, value)| value)
+}
+
+fn text(value: Option<&Value>, name: &str) -> Result<String, Fault> {
+    match value {
+        Some(Value::Text(text)) => Ok(text.clone()),
+        _ => fault(&format!("the text {name}"), "none"),
+    }
+}
+
+/// A time as any signer has written it: an epoch, tagged (1) or not, or a date, tagged (0) or not.
+fn time(value: Option<&Value>) -> Result<Timestamp, Fault> {
+    let bare = match value {
+        Some(Value::Tag(0, inner)) if inner.is_text() => Some(inner.as_ref()),
+        Some(Value::Tag(1, inner)) if inner.is_integer() => Some(inner.as_ref()),
+        other => other,
+    };
+    let time = match bare {
+        Some(Value::Integer(epoch)) => {
+            i64::try_from(*epoch).ok().and_then(|epoch| Timestamp::from_second(epoch).ok())
+        }
+        Some(Value::Text(date)) => date.parse().ok(),
+        _ => None,
+    };
+    time.map_or_else(|| fault("a signing time", "none"), Ok)
+}
+
+/// Text of the evidence, short enough for a log and without control characters.
+fn shown(text: &str) -> String {
+    text.escape_debug().take(160).collect()
+}
+
+fn fault<T>(expected: &str, found: impl fmt::Display) -> Result<T, Fault> {
+    Err((expected.to_owned(), found.to_string()))
+}
+
+/// Real ones have 11 KB, with receipts perhaps twice that.
+const MAX_MESSAGE: usize = 64 << 10;
+const MAX_CHAIN: usize = 6;
+
+/// CWT Claims, RFC 9597.
+const CWT_CLAIMS: i64 = 15;
+/// x5chain, RFC 9360.
+const X5CHAIN: i64 = 33;
+/// The content type of what a hash envelope's payload is the hash of.
+const PREIMAGE_CONTENT_TYPE: i64 = 259;
+/// Those that may be marked critical: alg, content type, CWT claims, x5chain, x5t, and the hash envelope's.
+const KNOWN_HEADERS: [i64; 7] = [1, 3, CWT_CLAIMS, X5CHAIN, 34, 258, PREIMAGE_CONTENT_TYPE];

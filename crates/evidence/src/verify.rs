@@ -1,0 +1,141 @@
+//! The whole verification of a container's evidence.
+
+use jiff::Timestamp;
+
+use crate::{
+    Anchors, Binding, ChipId, HostData, Measurement, Policy, Product, RawEvidence, Refusal, Report,
+    Tcb, VerifiedEndorsement, VerifiedHardware, demands, verify_endorsement, verify_hardware,
+};
+
+/// Evidence that passed every step of [`verify()`], which is the only way to get one.
+#[derive(Debug)]
+pub struct VerifiedReport {
+    hardware: VerifiedHardware,
+    endorsement: VerifiedEndorsement,
+}
+
+/// Verifies the evidence of a confidential container.
+///
+/// The steps, in the order in which they are performed; the first that fails is the answer:
+///
+/// 1. *report structure*: 1184 bytes, version 2 to 5, ECDSA P-384 with SHA-384, a well-formed signature field.
+/// 2. *certificates*: PEM, at most six; the first is a VCEK's or a VLEK's with AMD's extensions.
+/// 3. *report signature*: that key signed the raw bytes 0 to 671.
+/// 4. *root*: one of the certificates is a pinned root, by SHA-256 of its DER.
+/// 5. *chain*: the root signed ASK (or ASVK) and that signed the VEK, with RSA-PSS and SHA-384, each being an authority
+///    of the right name for the product and the kind of key.
+/// 6. *validity*: all three are valid at `now`.
+/// 7. *product*: VEK, root and the report's family and model agree.
+/// 8. *chip of the key*: the VCEK is that of the report's chip.
+/// 9. *tcb of the key*: each part of the VEK's TCB is that of the reported TCB.
+/// 10. *signing key*: the report's flags name this kind of key, a VCEK's chip is not masked, and the policy permits it.
+/// 11. *vmpl*: exactly the policy's.
+/// 12. *debug*: the guest's policy does not allow debugging.
+/// 13. *migration*: the guest's policy does not allow a migration agent.
+/// 14. *guest policy*: the reserved one, multithreading, sockets, least ABI.
+/// 15. *platform*: alias check, ciphertext hiding and power measurement as demanded.
+/// 16. *tcb order*: no part of reported, committed and launch TCB is above the current TCB.
+/// 17. *tcb floor*: the product has a floor, and no part of reported, committed and launch TCB is below it.
+/// 18. *binding*: REPORT_DATA is `binding`, all 64 bytes.
+/// 19. *host data*: HOST_DATA is accepted.
+/// 20. *measurement*: MEASUREMENT is accepted.
+/// 21. *image*: family id, image id and guest SVN are accepted.
+/// 22. *id-block keys*: the digests of ID key and author key are accepted.
+/// 23. *chip*: the chip is accepted.
+/// 24. *endorsement structure*: a tagged COSE_Sign1 in one of the two forms, with all that the form has.
+/// 25. *endorsement algorithm*: PS384.
+/// 26. *endorsement root*: the certificates can be read, and one above the signer's is the pinned root.
+/// 27. *endorsement chain*: up to that root, each is signed by the next, an authority, and valid at the signing time.
+/// 28. *endorsement key usage*: the signer's certificate is for signing, and has the policy's extended key usage.
+/// 29. *endorsement signature*: the signer signed headers and payload.
+/// 30. *endorsement issuer*: the named issuer is the did:x509 of root and extended key usage.
+/// 31. *endorsement feed*: exactly the policy's.
+/// 32. *endorsement svn*: not below the policy's.
+/// 33. *endorsed measurement*: it is the report's.
+///
+/// Freshness is what `binding` says it is: the caller puts a challenge into it.
+///
+/// # Errors
+/// The first step that fails, what it expected and what it found.
+pub fn verify(
+    policy: &Policy,
+    anchors: &Anchors,
+    evidence: &RawEvidence,
+    binding: &Binding,
+    now: Timestamp,
+) -> Result<VerifiedReport, Refusal> {
+    let hardware = verify_hardware(anchors, &evidence.report, &evidence.certificates, now)?;
+    demands::check(policy, &hardware, binding)?;
+    let measurement = &hardware.report().measurement;
+    let endorsement =
+        verify_endorsement(&policy.uvm, anchors, &evidence.uvm_endorsement, measurement)?;
+    Ok(VerifiedReport { hardware, endorsement })
+}
+
+impl VerifiedReport {
+    /// HOST_DATA: for a container, the SHA-256 of its CCE policy.
+    #[must_use]
+    pub fn host_data(&self) -> &HostData {
+        &self.report().host_data
+    }
+
+    /// The endorsed launch measurement.
+    #[must_use]
+    pub fn measurement(&self) -> &Measurement {
+        &self.report().measurement
+    }
+
+    /// The processor's product.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        self.hardware.product()
+    }
+
+    /// The processor.
+    #[must_use]
+    pub fn chip_id(&self) -> &ChipId {
+        &self.report().chip_id
+    }
+
+    /// The TCB whose key signed.
+    #[must_use]
+    pub fn reported_tcb(&self) -> Tcb {
+        self.hardware.reported_tcb()
+    }
+
+    /// The TCB below which the platform cannot go back.
+    #[must_use]
+    pub fn committed_tcb(&self) -> Tcb {
+        self.hardware.committed_tcb()
+    }
+
+    /// The TCB at the guest's launch.
+    #[must_use]
+    pub fn launch_tcb(&self) -> Tcb {
+        self.hardware.launch_tcb()
+    }
+
+    /// The security version of the endorsed utility VM.
+    #[must_use]
+    pub fn uvm_svn(&self) -> u64 {
+        self.endorsement.svn()
+    }
+
+    /// The endorsement.
+    #[must_use]
+    pub fn endorsement(&self) -> &VerifiedEndorsement {
+        &self.endorsement
+    }
+
+    /// The hardware's part.
+    #[must_use]
+    pub fn hardware(&self) -> &VerifiedHardware {
+        &self.hardware
+    }
+
+    /// The whole report.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        self.hardware.report()
+    }
+}
