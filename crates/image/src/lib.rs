@@ -6,4 +6,5 @@
 //! under a root directory. Archives, images and policies are hostile until parsed.
 
 pub mod archive;
+pub mod cce;
 pub mod layer;

@@ -1,0 +1,119 @@
+//! The policy that a confidential container group is launched with, and what it permits.
+//!
+//! The host starts a group with a Rego text; its SHA-256 is the hardware's HOST_DATA, and the guest enforces it. What
+//! we write is data in a fixed frame: the form, rules and flags of the reference tool (`az confcom`, API 0.10.0,
+//! framework 0.2.3) for production. What we read is only that: [`GroupPolicy::parse`] takes a text apart, renders it
+//! again and refuses it unless every byte is the same, so that no Rego runs here and none is misunderstood.
+//!
+//! [`GroupPolicy::enforce`] decides as the guest's framework does, and names what differs.
+
+mod container;
+mod enforce;
+mod rego;
+
+pub use self::container::{
+    Capabilities, Container, ContainerSpec, EnvironmentRule, ExecProcess, Fragment, IdName,
+    IdStrategy, Mount, Privileges, Required, Strategy, UserRule, Volume, VolumeAccess,
+    default_capabilities,
+};
+pub use self::enforce::{Identity, Permitted, Refused, Started};
+pub use self::rego::{NotOurs, host_data};
+
+/// What a whole container group may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPolicy {
+    mode: Mode,
+    fragments: Vec<Fragment>,
+    containers: Vec<Container>,
+}
+
+/// How much of a group its host may see and touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// As the reference tool makes it for production.
+    Production,
+    /// Shells, any environment, logs and dumps: holds no secret.
+    InsecureDebug,
+}
+
+/// Why no policy can be made of what was given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A group of nothing.
+    #[error("no containers")]
+    Empty,
+    /// Two of a name.
+    #[error("two containers are called {0:?}")]
+    Twice(String),
+    /// A container that cannot be.
+    #[error("container {container:?}: {fault}")]
+    Container {
+        /// Its name.
+        container: String,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// A pattern that is no RE2, or means different things to the guest and to us.
+    #[error("container {container:?}: pattern {pattern:?} is not supported")]
+    Pattern {
+        /// Its name.
+        container: String,
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl GroupPolicy {
+    /// The policy of a group: its containers, the pause container and the infrastructure's fragment.
+    pub fn new(mode: Mode, containers: Vec<ContainerSpec>) -> Result<Self, PolicyError> {
+        if containers.is_empty() {
+            return Err(PolicyError::Empty);
+        }
+        let mut containers: Vec<_> = containers
+            .into_iter()
+            .map(|spec| Container::new(spec, mode))
+            .collect::<Result<_, _>>()?;
+        containers.push(Container::pause());
+        Self::checked(mode, vec![Fragment::infrastructure()], containers)
+    }
+
+    fn checked(
+        mode: Mode,
+        fragments: Vec<Fragment>,
+        containers: Vec<Container>,
+    ) -> Result<Self, PolicyError> {
+        let mut names = std::collections::BTreeSet::new();
+        for container in &containers {
+            container.check()?;
+            if let Some(name) = container.name()
+                && !names.insert(name)
+            {
+                return Err(PolicyError::Twice(name.to_owned()));
+            }
+        }
+        Ok(Self { mode, fragments, containers })
+    }
+
+    /// Whether it is for production.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Signed parts that others may add to the group; their signers can see what the group sees.
+    pub fn fragments(&self) -> &[Fragment] {
+        &self.fragments
+    }
+
+    /// The containers, the pause container among them.
+    pub fn containers(&self) -> &[Container] {
+        &self.containers
+    }
+
+    /// SHA-256 of the rendered policy: the hardware's HOST_DATA.
+    pub fn host_data(&self) -> [u8; 32] {
+        host_data(&self.render())
+    }
+}
+
+#[cfg(test)]
+mod tests;
