@@ -1,1 +1,38 @@
-//! The manifest language: parsed with every fault and its place, canonical form, appraisal.
+//! The manifest: the one document that says what a deployment is and who may have which secret.
+//!
+//! [`Manifest::parse`] is the only way to a [`Manifest`]. It reads TOML, refuses every key that it does not know, and
+//! reports all [`Faults`] at once, each with its place. What it returns has been checked: names resolve, thresholds can
+//! be met, addresses fit names, and nothing in a manifest for the public cloud lowers safety.
+//!
+//! It trusts nobody: the text may come from a stranger. That a *signer* stands behind it is shown elsewhere, by the
+//! signature over the text; the files that a manifest names are read elsewhere too.
+//! The crate is pure: it performs no I/O, and what depends on the day takes the day.
+
+mod document;
+mod fault;
+mod place;
+mod read;
+mod requirements;
+mod rules;
+mod schema;
+mod text;
+mod trust;
+mod words;
+
+pub use document::Manifest;
+pub use fault::{Fault, Faults};
+pub use place::{Azure, Deployment, InsecureLocal, Permitted, Place, Server, ServerImage, Storage};
+pub use requirements::Uvm;
+pub use rules::{Audit, Operator, Secret, Workload};
+pub use schema::schema;
+pub use text::{
+    AccountName, AgeRecipient, ClaimName, ContainerName, DeploymentName, ExactText, Field,
+    FilePath, HttpsUrl, IdentityName, Malformed, Name, PathGlob, ProviderName, Region,
+    RegistryName, Repository, ResourceGroupName, SecretPath, TlsName, Uuid, VaultName,
+};
+pub use trust::{
+    Attestation, MasterKey, Recovery, ServerRequirements, Signer, Tls, Unseal,
+};
+pub use words::{
+    Action, Cloud, Compliance, Curve, Feed, Login, StorageAuth, TlsSource, Trust, WorkloadKind,
+};
