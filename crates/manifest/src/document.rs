@@ -225,7 +225,8 @@ fn read_workloads(i: &Item<'_>, context: &Context) -> Read<BTreeMap<Name, Worklo
     let earlier: RefCell<Vec<(Name, Workload)>> = RefCell::default();
     i.names(|name: &Name, i| {
         let workload = i.table(|t| Workload::read(t, context))?;
-        let twin = earlier.borrow().iter().find(|(_, other)| may_both_be(&workload, other)).cloned();
+        let twin =
+            earlier.borrow().iter().find(|(_, other)| may_both_be(&workload, other)).cloned();
         if let Some((twin, _)) = twin {
             return Err(i.reject(format!("a workload that no evidence takes for `{twin}` too")));
         }

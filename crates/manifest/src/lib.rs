@@ -30,9 +30,10 @@ pub use text::{
     FilePath, HttpsUrl, IdentityName, Malformed, Name, PathGlob, ProviderName, Region,
     RegistryName, Repository, ResourceGroupName, SecretPath, TlsName, Uuid, VaultName,
 };
-pub use trust::{
-    Attestation, MasterKey, Recovery, ServerRequirements, Signer, Tls, Unseal,
-};
+pub use trust::{Attestation, MasterKey, Recovery, ServerRequirements, Signer, Tls, Unseal};
 pub use words::{
     Action, Cloud, Compliance, Curve, Feed, Login, StorageAuth, TlsSource, Trust, WorkloadKind,
 };
+
+#[cfg(test)]
+mod tests;

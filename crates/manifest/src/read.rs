@@ -147,9 +147,7 @@ impl<'t> Item<'t> {
         let text = self.value.as_str().ok_or_else(|| self.reject(expected()))?;
         match T::CHOICES.iter().find(|(name, _)| *name == text) {
             Some((_, value)) => Ok(*value),
-            None => {
-                Err(self.report(expected(), nearest(text, &names).map(|n| format!("\"{n}\""))))
-            }
+            None => Err(self.report(expected(), nearest(text, &names).map(|n| format!("\"{n}\"")))),
         }
     }
 
@@ -194,23 +192,19 @@ impl<'t> Item<'t> {
         date.ok_or_else(|| self.reject("a date such as \"2027-01-31\""))
     }
 
-    pub(crate) fn list<T>(&self, read: impl Fn(&Item<'t>) -> Read<T>) -> Read<Vec<T>> {
+    pub(crate) fn list<T>(&self, read: impl Fn(&Self) -> Read<T>) -> Read<Vec<T>> {
         let array = self.value.as_array().ok_or_else(|| self.reject("a list"))?;
         let mut all = Ok(Vec::new());
         for (at, value) in array.iter().enumerate() {
             let path = format!("{}[{at}]", self.path);
-            let item =
-                Item { value: value.get_ref(), span: value.span(), path, sink: self.sink };
+            let item = Item { value: value.get_ref(), span: value.span(), path, sink: self.sink };
             push(&mut all, read(&item));
         }
         all
     }
 
     /// A list that says nothing twice.
-    pub(crate) fn set<T: Ord>(
-        &self,
-        read: impl Fn(&Item<'t>) -> Read<T>,
-    ) -> Read<BTreeSet<T>> {
+    pub(crate) fn set<T: Ord>(&self, read: impl Fn(&Self) -> Read<T>) -> Read<BTreeSet<T>> {
         let seen = RefCell::new(BTreeSet::new());
         self.list(|item| match seen.borrow_mut().insert(read(item)?) {
             true => Ok(()),
@@ -238,7 +232,7 @@ impl<'t> Item<'t> {
     /// A table whose keys are names that the manifest's author chooses.
     pub(crate) fn names<K: Expected + Ord, V>(
         &self,
-        read: impl Fn(&K, &Item<'t>) -> Read<V>,
+        read: impl Fn(&K, &Self) -> Read<V>,
     ) -> Read<BTreeMap<K, V>> {
         let entries = self.value.as_table().ok_or_else(|| self.reject("a table"))?;
         let mut all = Ok(Vec::new());

@@ -116,16 +116,13 @@ fn read_floor(product: Product, t: &Table<'_>) -> Read<TcbFloor> {
     let tee = t.required("tee", |i| i.number(0, 255));
     let snp = t.required("snp", |i| i.number(0, 255));
     let microcode = t.required("microcode", |i| i.number(0, 255));
-    Ok(TcbFloor {
-        fmc: fmc?,
-        bootloader: bootloader?,
-        tee: tee?,
-        snp: snp?,
-        microcode: microcode?,
-    })
+    Ok(TcbFloor { fmc: fmc?, bootloader: bootloader?, tee: tee?, snp: snp?, microcode: microcode? })
 }
 
-pub(crate) fn as_flag<S: Serializer>(debug: &DebugPolicy, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_flag<S: Serializer>(
+    debug: &DebugPolicy,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_bool(match debug {
         DebugPolicy::DangerouslyAllow => true,
         DebugPolicy::Refuse => false,

@@ -74,7 +74,9 @@ fn floor(product: Product) -> serde_json::Value {
     };
     let components = serde_json::to_value(TcbFloor { fmc, ..TcbFloor::default() });
     let names: Vec<String> = match components {
-        Ok(serde_json::Value::Object(components)) => components.into_iter().map(|(k, _)| k).collect(),
+        Ok(serde_json::Value::Object(components)) => {
+            components.into_iter().map(|(k, _)| k).collect()
+        }
         Ok(_) | Err(_) => Vec::new(),
     };
     let number = serde_json::json!({ "type": "integer", "minimum": 0, "maximum": 255 });

@@ -283,9 +283,7 @@ fn is_dns_name(text: &str) -> bool {
     text.len() <= 253
         && !text.rsplit('.').next().is_some_and(|top| top.bytes().all(|b| b.is_ascii_digit()))
         && text.split('.').all(|label| {
-            is(label, 1..=63, "-", Case::Lower)
-                && !label.starts_with('-')
-                && !label.ends_with('-')
+            is(label, 1..=63, "-", Case::Lower) && !label.starts_with('-') && !label.ends_with('-')
         })
 }
 

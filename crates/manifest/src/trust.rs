@@ -237,9 +237,9 @@ impl Tls {
         let source = t.required("source", |i| i.choice());
         let pkcs12 = match source {
             Ok(TlsSource::Pkcs12) => t.required("pkcs12", |i| i.parse()).map(Some),
-            Ok(TlsSource::Provisioner | TlsSource::Server) => t.optional("pkcs12", |i| {
-                Err(i.reject("no file unless source is \"pkcs12\""))
-            }),
+            Ok(TlsSource::Provisioner | TlsSource::Server) => {
+                t.optional("pkcs12", |i| Err(i.reject("no file unless source is \"pkcs12\"")))
+            }
             Err(Reported) => t.optional("pkcs12", |i| i.parse()),
         };
         Ok(Self { names: names?, source: source?, pkcs12: pkcs12? })
