@@ -11,18 +11,17 @@
 //! signer states, since its certificates live a year and its endorsements longer; an old endorsement is kept out by the
 //! SVN floor, not by a clock.
 
+mod claims;
+
 use std::fmt;
 
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 use ciborium::Value;
 use coset::iana::{self, EnumI64 as _};
-use coset::{
-    CoseSign1, Header, Label, RegisteredLabel, RegisteredLabelWithPrivate,
-    TaggedCborSerializable as _,
-};
+use coset::{CoseSign1, Header, Label, RegisteredLabelWithPrivate, TaggedCborSerializable as _};
 use jiff::Timestamp;
-use serde::Deserialize;
 
+use self::claims::Claims;
 use crate::certificate::{Algorithms, Certificate, Fault};
 use crate::hardware::at;
 use crate::{Anchors, Measurement, Refusal, Step, UvmPolicy};
@@ -94,13 +93,9 @@ pub fn verify_endorsement(
     // 24. Endorsement structure.
     let message = read_message(message).map_err(at(Step::EndorsementStructure))?;
     let header = &message.protected.header;
-    let form = form(header).map_err(at(Step::EndorsementStructure))?;
+    let form = claims::form(header).map_err(at(Step::EndorsementStructure))?;
     let payload = message.payload.as_deref().unwrap_or_default();
-    let claims = match form {
-        EndorsementForm::Json => json_claims(header, payload),
-        EndorsementForm::Transparent => transparent_claims(header, payload),
-    }
-    .map_err(at(Step::EndorsementStructure))?;
+    let claims = claims::read(form, header, payload).map_err(at(Step::EndorsementStructure))?;
     // 25. Endorsement algorithm.
     if header.alg != Some(RegisteredLabelWithPrivate::Assigned(iana::Algorithm::PS384)) {
         let found =
@@ -150,27 +145,6 @@ pub fn verify_endorsement(
     Ok(VerifiedEndorsement { claims, form })
 }
 
-/// What an endorsement says.
-#[derive(Debug)]
-struct Claims {
-    issuer: String,
-    feed: String,
-    time: Timestamp,
-    svn: u64,
-    measurement: Measurement,
-}
-
-/// The payload of the JSON form. Later versions may say more.
-#[derive(Deserialize)]
-struct RawPayload {
-    #[serde(rename = "x-ms-sevsnpvm-guestsvn")]
-    svn_text: Option<String>,
-    #[serde(rename = "x-ms-sevsnpvm-guestsvn-int")]
-    svn: Option<u64>,
-    #[serde(rename = "x-ms-sevsnpvm-launchmeasurement")]
-    measurement: String,
-}
-
 fn read_message(bytes: &[u8]) -> Result<CoseSign1, Fault> {
     let expected = "a tagged COSE_Sign1";
     if bytes.len() > MAX_MESSAGE {
@@ -190,75 +164,6 @@ fn read_message(bytes: &[u8]) -> Result<CoseSign1, Fault> {
         return fault("only known critical headers", "another");
     }
     Ok(message)
-}
-
-fn form(header: &Header) -> Result<EndorsementForm, Fault> {
-    let json = header.content_type == Some(RegisteredLabel::Text("application/json".to_owned()));
-    let envelope = match header_value(header, &Label::Int(PREIMAGE_CONTENT_TYPE)) {
-        Some(Value::Text(text)) => text == "application/octet-stream",
-        _ => false,
-    };
-    match (json, envelope) {
-        (true, false) => Ok(EndorsementForm::Json),
-        (false, true) => Ok(EndorsementForm::Transparent),
-        (true, true) => fault("one of the two forms", "both"),
-        (false, false) => fault("json, or a hash envelope of octets", "another content type"),
-    }
-}
-
-fn json_claims(header: &Header, payload: &[u8]) -> Result<Claims, Fault> {
-    let get = |name: &str| header_value(header, &Label::Text(name.to_owned()));
-    let RawPayload { svn_text, svn, measurement } = serde_json::from_slice(payload)
-        .or_else(|_| fault("a json payload with svn and measurement", "another"))?;
-    let from_text = match svn_text {
-        None => None,
-        Some(text) => match text.parse::<u64>() {
-            Ok(number) if number.to_string() == text => Some(number),
-            _ => return fault("a decimal svn", shown(&text)),
-        },
-    };
-    let svn = match (svn, from_text) {
-        (Some(svn), None) | (None, Some(svn)) => svn,
-        (Some(svn), Some(other)) if svn == other => svn,
-        (Some(svn), Some(other)) => return fault("one svn", format!("{svn} and {other}")),
-        (None, None) => return fault("an svn", "none"),
-    };
-    Ok(Claims {
-        issuer: text(get("iss"), "iss")?,
-        feed: text(get("feed"), "feed")?,
-        time: time(get("signingtime"))?,
-        svn,
-        measurement: measurement.parse().or_else(|wrong| fault("a measurement", wrong))?,
-    })
-}
-
-fn transparent_claims(header: &Header, payload: &[u8]) -> Result<Claims, Fault> {
-    let Some(Value::Map(claims)) = header_value(header, &Label::Int(CWT_CLAIMS)) else {
-        return fault("cwt claims", "none");
-    };
-    let get = |key: Value| -> Result<Option<&Value>, Fault> {
-        let mut found = claims.iter().filter(|(name, _)| *name == key).map(|(_, value)| value);
-        match (found.next(), found.next()) {
-            (_, Some(_)) => fault("each cwt claim once", "one twice"),
-            (found, None) => Ok(found),
-        }
-    };
-    let svn = match get(Value::Text("svn".to_owned()))? {
-        Some(Value::Integer(svn)) => {
-            u64::try_from(*svn).or_else(|_| fault("an svn", "a negative number"))?
-        }
-        _ => return fault("an svn", "none"),
-    };
-    let Ok(measurement) = <[u8; Measurement::LEN]>::try_from(payload) else {
-        return fault("a payload of 48 bytes", payload.len());
-    };
-    Ok(Claims {
-        issuer: text(get(1.into())?, "cwt issuer")?,
-        feed: text(get(2.into())?, "cwt subject")?,
-        time: time(get(6.into())?)?,
-        svn,
-        measurement: Measurement::new(measurement),
-    })
 }
 
 fn read_chain(header: &Header) -> Result<Vec<Certificate<'_>>, Fault> {
@@ -299,30 +204,6 @@ fn refuse_root(anchors: &Anchors, chain: &[Certificate<'_>]) -> Refusal {
 
 fn header_value<'h>(header: &'h Header, label: &Label) -> Option<&'h Value> {
     header.rest.iter().find(|(name, _)| name == label).map(|(_, value)| value)
-}
-
-fn text(value: Option<&Value>, name: &str) -> Result<String, Fault> {
-    match value {
-        Some(Value::Text(text)) => Ok(text.clone()),
-        _ => fault(&format!("the text {name}"), "none"),
-    }
-}
-
-/// A time as any signer has written it: an epoch, tagged (1) or not, or a date, tagged (0) or not.
-fn time(value: Option<&Value>) -> Result<Timestamp, Fault> {
-    let bare = match value {
-        Some(Value::Tag(0, inner)) if inner.is_text() => Some(inner.as_ref()),
-        Some(Value::Tag(1, inner)) if inner.is_integer() => Some(inner.as_ref()),
-        other => other,
-    };
-    let time = match bare {
-        Some(Value::Integer(epoch)) => {
-            i64::try_from(*epoch).ok().and_then(|epoch| Timestamp::from_second(epoch).ok())
-        }
-        Some(Value::Text(date)) => date.parse().ok(),
-        _ => None,
-    };
-    time.map_or_else(|| fault("a signing time", "none"), Ok)
 }
 
 /// Text of the evidence, short enough for a log and without control characters.

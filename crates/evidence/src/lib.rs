@@ -16,6 +16,7 @@ mod bytes;
 mod certificate;
 mod demands;
 mod endorsement;
+mod flags;
 mod hardware;
 mod policy;
 mod product;
@@ -32,6 +33,7 @@ pub use bytes::{
     Sha256,
 };
 pub use endorsement::{EndorsementForm, VerifiedEndorsement, verify_endorsement};
+pub use flags::{GuestPolicy, KeyFlags, PlatformInfo, SigningKey};
 pub use hardware::{VerifiedHardware, verify_hardware};
 pub use policy::{
     AbiVersion, Allowed, DebugPolicy, KeyPolicy, MigrationPolicy, PlatformPolicy, Policy,
@@ -40,9 +42,7 @@ pub use policy::{
 pub use product::{Product, UnknownProduct};
 pub use raw::{RawEvidence, SecurityContextError, certificates_from_thim};
 pub use refusal::{Refusal, Step};
-pub use report::{
-    Cpuid, FirmwareVersion, GuestPolicy, KeyFlags, PlatformInfo, Report, ReportError, SigningKey,
-};
+pub use report::{Cpuid, FirmwareVersion, Report, ReportError};
 pub use tcb::{BelowFloor, Tcb, TcbBytes, TcbComponent, TcbFloor};
 pub use verify::{VerifiedReport, verify};
 

@@ -25,6 +25,6 @@ pub use report::ReportFields;
 pub use signers::{Signer, SignerName, signer};
 pub use tls::{IssuedTls, TlsCa, issue_tls, tls_ca, tls_ca_sha256};
 pub use uvm::{
-    Endorsement, Form, UVM_EKU, UVM_FEED, UVM_MEASUREMENT, UVM_SVN, default_leaf, uvm_endorsement,
-    uvm_leaf, uvm_name, uvm_root_sha256,
+    Endorsement, Form, UVM_EKU, UVM_FEED, UVM_MEASUREMENT, UVM_SVN, Value, default_leaf,
+    uvm_endorsement, uvm_leaf, uvm_name, uvm_root_sha256,
 };

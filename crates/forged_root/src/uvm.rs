@@ -4,7 +4,7 @@
 //! The older form has the text headers `iss`, `feed` and `signingtime` and a JSON payload; the newer one is the COSE
 //! hash envelope (headers 258 and 259) with CWT claims (header 15, RFC 9597) and the bare measurement as payload.
 
-use ciborium::Value;
+pub use ciborium::Value;
 use jiff::Timestamp;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -47,6 +47,12 @@ pub struct Endorsement {
     pub measurement: [u8; 48],
     /// When it was signed.
     pub signing_time: Timestamp,
+    /// A payload to be signed instead of the form's own.
+    pub payload: Option<Vec<u8>>,
+    /// Changes the protected headers before they are signed.
+    pub change_headers: fn(&mut Vec<(Value, Value)>),
+    /// Changes the CWT claims before they are signed.
+    pub change_claims: fn(&mut Vec<(Value, Value)>),
 }
 
 impl Endorsement {
@@ -63,6 +69,9 @@ impl Endorsement {
             svn,
             measurement: *measurement,
             signing_time: SIGNING_TIME,
+            payload: None,
+            change_headers: |_| {},
+            change_claims: |_| {},
         }
     }
 
@@ -106,12 +115,13 @@ impl Endorsement {
                 (Value::Text("signingtime".to_owned()), time),
             ]),
             Form::Transparent => {
-                let claims = vec![
+                let mut claims = vec![
                     (1.into(), Value::Text(self.issuer.clone())),
                     (2.into(), Value::Text(self.feed.clone())),
                     (6.into(), time),
                     (Value::Text("svn".to_owned()), self.svn.into()),
                 ];
+                (self.change_claims)(&mut claims);
                 headers.extend([
                     (15.into(), Value::Map(claims)),
                     (258.into(), (-43).into()),
@@ -119,10 +129,14 @@ impl Endorsement {
                 ]);
             }
         }
+        (self.change_headers)(&mut headers);
         headers
     }
 
     fn payload(&self) -> Vec<u8> {
+        if let Some(payload) = &self.payload {
+            return payload.clone();
+        }
         match self.form {
             Form::Json => json!({
                 "x-ms-sevsnpvm-guestsvn": self.svn.to_string(),

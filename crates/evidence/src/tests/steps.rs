@@ -2,7 +2,7 @@
 
 use forged_root::certificate::{Certificate, Extension, SigningKey, to_pem};
 use forged_root::keys::{self, UVM_INTERMEDIATE, UVM_LEAF, UVM_ROOT};
-use forged_root::{Chip, Form, Product, Tcb, amd, uvm_leaf};
+use forged_root::{Chip, Form, Product, Tcb, Value, amd, uvm_leaf};
 
 use super::{NOW, Sample, forged_floors};
 use crate::{
@@ -509,6 +509,100 @@ fn step_24_endorsement_structure() {
     });
     check("too large", |s| s.spoil = |e| e.uvm_endorsement.resize(1 << 17, 0));
     check("json", |s| s.spoil = |e| e.uvm_endorsement = b"{}".to_vec());
+    check("unknown critical header", |s| {
+        s.endorsement.change_headers =
+            |headers| headers.push((2.into(), Value::Array(vec![4.into()])));
+    });
+    check("both forms", |s| {
+        s.endorsement.change_headers = |headers| {
+            headers.retain(|(label, _)| ![3.into(), 259.into()].contains(label));
+            headers.push((3.into(), Value::Text("application/json".to_owned())));
+            headers.push((259.into(), Value::Text("application/octet-stream".to_owned())));
+        };
+    });
+    check("another content", |s| {
+        s.endorsement.change_headers =
+            |headers| headers.retain(|(label, _)| ![3.into(), 259.into()].contains(label));
+    });
+    check("empty payload", |s| s.endorsement.payload = Some(Vec::new()));
+    check("a header twice", |s| {
+        s.endorsement.change_headers = |headers| headers.extend(headers.clone());
+    });
+}
+
+#[test]
+fn step_24_what_each_form_must_have() {
+    for lacking in ["iss", "feed", "signingtime"] {
+        let mut sample = Sample::new(Product::Milan, Form::Json);
+        sample.endorsement.change_headers = match lacking {
+            "iss" => |headers| headers.retain(|(label, _)| label.as_text() != Some("iss")),
+            "feed" => |headers| headers.retain(|(label, _)| label.as_text() != Some("feed")),
+            _ => |headers| headers.retain(|(label, _)| label.as_text() != Some("signingtime")),
+        };
+        assert_eq!(sample.verify().unwrap_err().step, Step::EndorsementStructure, "{lacking}");
+    }
+    let measurement = "0".repeat(96);
+    for payload in [
+        "{}".to_owned(),
+        format!(r#"{{"x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#),
+        format!(
+            r#"{{"x-ms-sevsnpvm-guestsvn":"104x","x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
+        ),
+        format!(
+            r#"{{"x-ms-sevsnpvm-guestsvn":"0104","x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
+        ),
+        format!(
+            r#"{{"x-ms-sevsnpvm-guestsvn":104,"x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
+        ),
+        format!(
+            r#"{{"x-ms-sevsnpvm-guestsvn":"104","x-ms-sevsnpvm-guestsvn-int":105,"x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
+        ),
+        r#"{"x-ms-sevsnpvm-guestsvn":"104","x-ms-sevsnpvm-launchmeasurement":"00"}"#.to_owned(),
+    ] {
+        let mut sample = Sample::new(Product::Milan, Form::Json);
+        sample.endorsement.payload = Some(payload.clone().into_bytes());
+        assert_eq!(sample.verify().unwrap_err().step, Step::EndorsementStructure, "{payload}");
+    }
+    let changes: [Change; 5] = [
+        |claims| claims.clear(),
+        |claims| claims.retain(|(key, _)| *key != 1.into()),
+        |claims| claims.retain(|(key, _)| *key != 6.into()),
+        |claims| claims.retain(|(key, _)| key.as_text() != Some("svn")),
+        |claims| claims.push((1.into(), Value::Text("again".to_owned()))),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let mut headers = Sample::new(Product::Milan, Form::Transparent);
+        headers.endorsement.change_claims = change;
+        assert_eq!(headers.verify().unwrap_err().step, Step::EndorsementStructure, "change {at}");
+    }
+}
+
+#[test]
+fn step_24_accepts_every_way_to_write_a_time() {
+    let times: [Change; 4] = [
+        |claims| set_time(claims, 1_769_904_000.into()),
+        |claims| set_time(claims, Value::Text("2026-02-01T00:00:00Z".to_owned())),
+        |claims| {
+            set_time(
+                claims,
+                Value::Tag(0, Box::new(Value::Text("2026-02-01T00:00:00Z".to_owned()))),
+            );
+        },
+        |claims| set_time(claims, Value::Tag(1, Box::new(1_769_904_000.into()))),
+    ];
+    for time in times {
+        let mut sample = Sample::new(Product::Milan, Form::Transparent);
+        sample.endorsement.change_claims = time;
+        let verified = sample.verify().unwrap();
+        assert_eq!(verified.endorsement().signing_time().to_string(), "2026-02-01T00:00:00Z");
+    }
+}
+
+type Change = fn(&mut Vec<(Value, Value)>);
+
+fn set_time(claims: &mut Vec<(Value, Value)>, time: Value) {
+    claims.retain(|(key, _)| *key != 6.into());
+    claims.push((6.into(), time));
 }
 
 #[test]
