@@ -12,17 +12,43 @@ use crate::policy::{Expression, Function, Ident, Property};
 #[derive(Debug, Default)]
 pub(super) struct Bindings<'p>(pub(super) Vec<(&'p Ident, Vec<usize>)>);
 
+/// A value that may be borrowed from a claim or a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum View<'a> {
+    Boolean(bool),
+    Integer(i64),
+    Text(Cow<'a, str>),
+}
+
+impl<'a> View<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::Boolean(value) => Self::Boolean(*value),
+            Value::Integer(value) => Self::Integer(*value),
+            Value::Text(text) => Self::Text(Cow::Borrowed(text)),
+        }
+    }
+
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Boolean(value) => Value::Boolean(value),
+            Self::Integer(value) => Value::Integer(value),
+            Self::Text(text) => Value::Text(text.into_owned()),
+        }
+    }
+}
+
 /// The values of an expression.
 pub(super) fn values<'a>(
     claims: &'a [Claim],
     bindings: &Bindings<'_>,
     expression: &'a Expression,
-) -> Result<Vec<Cow<'a, Value>>, Refusal> {
+) -> Result<Vec<View<'a>>, Refusal> {
     Ok(match expression {
-        Expression::Boolean(value) => vec![Cow::Owned(Value::Boolean(*value))],
-        Expression::Integer(value) => vec![Cow::Owned(Value::Integer(*value))],
+        Expression::Boolean(value) => vec![View::Boolean(*value)],
+        Expression::Integer(value) => vec![View::Integer(*value)],
         Expression::Text(text) => match text.value() {
-            Ok(text) => vec![Cow::Owned(Value::Text(text.into_owned()))],
+            Ok(text) => vec![View::Text(text)],
             Err(_) => {
                 return Err(Refusal::NotSupported(
                     "an escape other than that of the quotation mark",
@@ -35,9 +61,6 @@ pub(super) fn values<'a>(
         Expression::Call { function, arguments } => {
             let arguments = arguments.iter().map(|argument| values(claims, bindings, argument));
             call(*function, &arguments.collect::<Result<Vec<_>, _>>()?)?
-                .into_iter()
-                .map(Cow::Owned)
-                .collect()
         }
     })
 }
@@ -54,17 +77,17 @@ pub(super) fn matched<'a>(
 }
 
 /// A property of a claim.
-pub(super) fn property(claim: &Claim, property: Property) -> Cow<'_, Value> {
+pub(super) fn property(claim: &Claim, property: Property) -> View<'_> {
     match property {
-        Property::Type => Cow::Owned(Value::Text(claim.kind.clone())),
-        Property::Value => Cow::Borrowed(&claim.value),
-        Property::ValueType => Cow::Owned(Value::Text(claim.value.type_name().to_owned())),
-        Property::Issuer => Cow::Owned(Value::Text(claim.issuer.as_str().to_owned())),
+        Property::Type => View::Text(Cow::Borrowed(&claim.kind)),
+        Property::Value => View::of(&claim.value),
+        Property::ValueType => View::Text(Cow::Borrowed(claim.value.type_name())),
+        Property::Issuer => View::Text(Cow::Borrowed(claim.issuer.as_str())),
     }
 }
 
 /// The one value on which a list agrees.
-pub(super) fn one<'v>(values: &'v [Cow<'_, Value>]) -> Result<&'v Value, Refusal> {
+pub(super) fn one<'v, 'a>(values: &'v [View<'a>]) -> Result<&'v View<'a>, Refusal> {
     match values {
         [] => Err(Refusal::NotSupported("no value where one is needed")),
         [first, rest @ ..] if rest.iter().all(|value| value == first) => Ok(first),
@@ -73,48 +96,46 @@ pub(super) fn one<'v>(values: &'v [Cow<'_, Value>]) -> Result<&'v Value, Refusal
 }
 
 /// The one string on which a list agrees.
-pub(super) fn one_text<'v>(values: &'v [Cow<'_, Value>]) -> Result<&'v str, Refusal> {
+pub(super) fn one_text<'v>(values: &'v [View<'_>]) -> Result<&'v str, Refusal> {
     match one(values)? {
-        Value::Text(text) => Ok(text),
-        Value::Boolean(_) | Value::Integer(_) => {
+        View::Text(text) => Ok(text),
+        View::Boolean(_) | View::Integer(_) => {
             Err(Refusal::NotSupported("another value where a string is needed"))
         }
     }
 }
 
 /// "Azure Attestation claim rule functions supported in policy version 1.2".
-fn call(function: Function, arguments: &[Vec<Cow<'_, Value>>]) -> Result<Vec<Value>, Refusal> {
+fn call(function: Function, arguments: &[Vec<View<'_>>]) -> Result<Vec<View<'static>>, Refusal> {
     match (function, arguments) {
         (Function::JmesPath, _) => Err(Refusal::NotSupported("the function `JmesPath`")),
         (Function::JsonToClaimValue, [json]) => json_values(one_text(json)?),
         (Function::IsSubsetOf, [some, all]) => {
-            Ok(vec![Value::Boolean(some.iter().all(|value| all.contains(value)))])
+            Ok(vec![View::Boolean(some.iter().all(|value| all.contains(value)))])
         }
         (Function::AppendString, [first, second]) => {
             let (first, second) = (one_text(first)?, one_text(second)?);
             if first.len().saturating_add(second.len()) > super::MAX_STRINGS {
                 return Err(Refusal::TooLarge);
             }
-            Ok(vec![Value::Text([first, second].concat())])
+            Ok(vec![View::Text(Cow::Owned([first, second].concat()))])
         }
         (Function::NegateBool, [value]) => match one(value)? {
-            Value::Boolean(value) => Ok(vec![Value::Boolean(!value)]),
-            Value::Integer(_) | Value::Text(_) => {
+            View::Boolean(value) => Ok(vec![View::Boolean(!value)]),
+            View::Integer(_) | View::Text(_) => {
                 Err(Refusal::NotSupported("another value where a Boolean is needed"))
             }
         },
         (Function::ContainsOnlyValue, [set, value]) => {
             let value = one(value)?;
-            Ok(vec![Value::Boolean(
-                !set.is_empty() && set.iter().all(|member| member.as_ref() == value),
-            )])
+            Ok(vec![View::Boolean(!set.is_empty() && set.iter().all(|member| member == value))])
         }
         (_, _) => Err(Refusal::NotSupported("another number of arguments")),
     }
 }
 
 /// Integers, Booleans and strings; arrays of them, with null left out; null alone is no value.
-fn json_values(text: &str) -> Result<Vec<Value>, Refusal> {
+fn json_values(text: &str) -> Result<Vec<View<'static>>, Refusal> {
     let json =
         serde_json::from_str(text).map_err(|_| Refusal::NotSupported("text that is not JSON"))?;
     let members = match json {
@@ -128,8 +149,11 @@ fn json_values(text: &str) -> Result<Vec<Value>, Refusal> {
     members
         .iter()
         .filter(|member| !member.is_null())
-        .map(|member| {
-            Value::from_json(member).ok_or(Refusal::NotSupported("JSON that is no claim's value"))
+        .map(|member| match Value::from_json(member) {
+            Some(Value::Boolean(value)) => Ok(View::Boolean(value)),
+            Some(Value::Integer(value)) => Ok(View::Integer(value)),
+            Some(Value::Text(text)) => Ok(View::Text(Cow::Owned(text))),
+            None => Err(Refusal::NotSupported("JSON that is no claim's value")),
         })
         .collect()
 }

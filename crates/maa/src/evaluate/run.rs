@@ -1,12 +1,12 @@
 //! The evaluation itself.
 
-use std::{borrow::Cow, cmp::Ordering};
+use std::cmp::Ordering;
 
 use super::{
     Claim, ClaimSet, Denied, Issuer, MAX_CLAIMS, MAX_STRINGS, Outcome, Outgoing, Refusal, Step,
     Trace, Value,
     claims::is_service_name,
-    expression::{Bindings, matched, one, one_text, property, values},
+    expression::{Bindings, View, matched, one, one_text, property, values},
     trace::near,
 };
 use crate::policy::{Action, Condition, Operator, Policy, Rule, Section, Sense, Subject, Test};
@@ -124,7 +124,7 @@ impl Run {
             Subject::New { kind, value } => {
                 let kind = values(claims, bindings, kind)?;
                 let kind = one_text(&kind)?;
-                let values = values(claims, bindings, value)?.into_iter().map(Cow::into_owned);
+                let values = values(claims, bindings, value)?.into_iter().map(View::into_value);
                 let issuer = Issuer::AttestationPolicy;
                 values.map(|value| Claim { kind: kind.to_owned(), value, issuer }).collect()
             }
@@ -197,18 +197,18 @@ enum Answer {
     Failed,
 }
 
-fn compare(claim: &Claim, test: &Test, operand: &Value) -> Result<Answer, Refusal> {
+fn compare(claim: &Claim, test: &Test, operand: &View<'_>) -> Result<Answer, Refusal> {
     let value = property(claim, test.property);
-    let order = match (value.as_ref(), operand) {
-        (Value::Integer(left), Value::Integer(right)) => left.cmp(right),
-        (Value::Boolean(left), Value::Boolean(right)) => left.cmp(right),
-        (Value::Text(left), Value::Text(right)) => left.cmp(right),
+    let order = match (&value, operand) {
+        (View::Integer(left), View::Integer(right)) => left.cmp(right),
+        (View::Boolean(left), View::Boolean(right)) => left.cmp(right),
+        (View::Text(left), View::Text(right)) => left.cmp(right),
         _ if test.operator == Operator::NotEqual => {
             return Err(Refusal::NotSupported("`!=` between values of different types"));
         }
         _ => return Ok(Answer::Failed),
     };
-    let integers = matches!(operand, Value::Integer(_));
+    let integers = matches!(operand, View::Integer(_));
     let passed = match test.operator {
         Operator::Equal => order == Ordering::Equal,
         Operator::NotEqual => order != Ordering::Equal,

@@ -122,7 +122,7 @@ fn rule<'t, 's: 't>(section: Section) -> impl Parser<Input<'t, 's>, Rule, Fault>
                 conditions.push(condition(input)?);
             }
         }
-        one_of_signs(input, &["=>"], &["`&&`", "`=>`"])?;
+        sign_or(input, "=>", &["`&&`", "`=>`"])?;
         let action = terminated(action(section), sign(";")).parse_next(input)?;
         Ok(Rule { conditions, action, line })
     }
@@ -165,7 +165,7 @@ fn condition(input: &mut Input<'_, '_>) -> Parsed<Condition> {
     let tests = delimited(
         sign("["),
         separated(1.., cut_err(test), sign(",")),
-        |input: &mut Input<'_, '_>| one_of_signs(input, &["]"], &["`,`", "`]`"]),
+        |input: &mut Input<'_, '_>| sign_or(input, "]", &["`,`", "`]`"]),
     )
     .parse_next(input)?;
     input.state.names.extend(name);
@@ -385,15 +385,16 @@ fn next<'s>(input: &mut Input<'_, 's>) -> Parsed<Kind<'s>> {
 }
 
 fn sign<'t, 's: 't>(sign: &'static str) -> impl Parser<Input<'t, 's>, (), Fault> {
-    move |input: &mut Input<'t, 's>| {
-        let quoted = format!("`{sign}`");
-        one_of_signs(input, &[sign], &[quoted.as_str()])
+    move |input: &mut Input<'t, 's>| match next(input)? {
+        Kind::Sign(found) if found == sign => any.void().parse_next(input),
+        _ => Err(expected(input, &[format!("`{sign}`").as_str()])),
     }
 }
 
-fn one_of_signs(input: &mut Input<'_, '_>, signs: &[&str], names: &[&str]) -> Parsed<()> {
+/// A sign after which something else could have stood, too.
+fn sign_or(input: &mut Input<'_, '_>, sign: &str, names: &[&str]) -> Parsed<()> {
     match next(input)? {
-        Kind::Sign(found) if signs.contains(&found) => any.void().parse_next(input),
+        Kind::Sign(found) if found == sign => any.void().parse_next(input),
         _ => Err(expected(input, names)),
     }
 }
