@@ -13,6 +13,7 @@
 mod corpus;
 mod encoding;
 pub mod evaluate;
+pub mod lint;
 pub mod policy;
 pub mod policy_jws;
 pub mod policy_result;

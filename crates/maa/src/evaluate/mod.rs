@@ -28,8 +28,10 @@ mod run;
 mod tests;
 mod trace;
 
+pub(crate) use claims::is_service_name;
 pub use claims::{Claim, ClaimSet, Issuer, Value};
 pub use run::evaluate;
+pub(crate) use trace::wanted_type;
 pub use trace::{Outcome, Step, Trace};
 
 /// The claims and properties that a policy issued. It stands for a permit without a deny.

@@ -56,7 +56,7 @@ pub(super) fn evaluate(
                     for claim in made(&named, subject)? {
                         let namesakes: Vec<_> =
                             service.iter().filter(|known| known.kind == claim.kind).collect();
-                        let taken = claims::is_service_name(&claim.kind) || !namesakes.is_empty();
+                        let taken = is_service_name(&claim.kind) || !namesakes.is_empty();
                         if taken && namesakes.iter().all(|known| known.value != claim.value) {
                             return Err(Refusal::ServiceClaim(claim.kind));
                         }
