@@ -20,5 +20,7 @@ pub mod policy_result;
 pub mod release;
 mod rs256;
 #[cfg(test)]
+mod test_cases;
+#[cfg(test)]
 mod test_signer;
 pub mod token;

@@ -163,6 +163,7 @@ fn refuses_hostile_sizes_quickly() {
 }
 
 proptest! {
+    #![proptest_config(crate::test_cases::config(500))]
     #[test]
     fn printing_and_parsing_give_the_policy_back(policy in policies()) {
         let text = policy.to_string();

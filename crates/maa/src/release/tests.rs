@@ -285,6 +285,7 @@ fn random_policies() -> impl Strategy<Value = ReleasePolicy> {
 }
 
 proptest! {
+    #![proptest_config(crate::test_cases::config(500))]
     #[test]
     fn printing_and_parsing_give_the_policy_back(policy in random_policies()) {
         let parsed = ReleasePolicy::parse(policy.to_string().as_bytes()).unwrap();
