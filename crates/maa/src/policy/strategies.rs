@@ -13,7 +13,12 @@ pub(crate) fn policies() -> impl Strategy<Value = Policy> {
                 option::of(vec(rules(version, Section::Configuration), 0..3)).boxed()
             }
         };
-        let authorization = vec(rules(version, Section::Authorization), 0..5);
+        let permit = Rule { conditions: Vec::new(), action: Action::Permit, line: Line(1) };
+        // Half of the policies permit at once, so that issuance is reached often.
+        let authorization = (any::<bool>(), vec(rules(version, Section::Authorization), 0..4))
+            .prop_map(move |(at_once, rules)| {
+                at_once.then(|| permit.clone()).into_iter().chain(rules).collect()
+            });
         let issuance = option::of(vec(rules(version, Section::Issuance), 0..5));
         (configuration, authorization, issuance).prop_map(
             move |(configuration, authorization, issuance)| Policy {
@@ -108,7 +113,7 @@ fn expression(version: Version, earlier: Vec<&'static str>) -> BoxedStrategy<Exp
     if version < Version::V1_2 {
         return leaf;
     }
-    let leaf = prop_oneof![4 => leaf, 1 => Just(text("say \\\"a\\\" \\n"))];
+    let leaf = prop_oneof![20 => leaf, 1 => Just(text("say \\\"a\\\" \\n"))];
     leaf.prop_recursive(3, 8, 2, |inner| {
         (select(Function::ALL.to_vec()), inner.clone(), inner).prop_map(
             |(function, first, second)| {
