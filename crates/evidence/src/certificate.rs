@@ -10,6 +10,7 @@ use aws_lc_rs::signature::{
 };
 use jiff::Timestamp;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::{
     OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
     OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE, Oid,
@@ -73,6 +74,16 @@ impl<'a> Certificate<'a> {
     /// The value of an extension that occurs once.
     pub(crate) fn extension(&self, oid: &Oid<'_>) -> Option<&[u8]> {
         self.x509.get_extension_unique(oid).ok().flatten().map(|extension| extension.value)
+    }
+
+    /// The serial number, which is unique under one issuer.
+    pub(crate) fn serial(&self) -> &BigUint {
+        &self.x509.serial
+    }
+
+    /// Whether this is the subject's name.
+    pub(crate) fn is_named(&self, name: &X509Name<'_>) -> bool {
+        self.x509.subject().as_raw() == name.as_raw()
     }
 
     /// Whether this certificate's issuer has the name of that one's subject.

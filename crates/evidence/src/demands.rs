@@ -1,4 +1,4 @@
-//! What a policy demands of a genuine report: steps 10 to 23 of [`crate::verify()`].
+//! What a policy demands of a genuine report: steps 11 to 24 of [`crate::verify()`].
 
 use std::fmt;
 

@@ -80,7 +80,7 @@ impl VerifiedEndorsement {
     }
 }
 
-/// Verifies that an endorsement is of this measurement: steps 24 to 33 of [`crate::verify()`].
+/// Verifies that an endorsement is of this measurement: steps 25 to 34 of [`crate::verify()`].
 ///
 /// # Errors
 /// The first step that fails.
@@ -90,55 +90,55 @@ pub fn verify_endorsement(
     message: &[u8],
     measurement: &Measurement,
 ) -> Result<VerifiedEndorsement, Refusal> {
-    // 24. Endorsement structure.
+    // 25. Endorsement structure.
     let message = read_message(message).map_err(at(Step::EndorsementStructure))?;
     let header = &message.protected.header;
     let form = claims::form(header).map_err(at(Step::EndorsementStructure))?;
     let payload = message.payload.as_deref().unwrap_or_default();
     let claims = claims::read(form, header, payload).map_err(at(Step::EndorsementStructure))?;
-    // 25. Endorsement algorithm.
+    // 26. Endorsement algorithm.
     if header.alg != Some(RegisteredLabelWithPrivate::Assigned(iana::Algorithm::PS384)) {
         let found =
             header.alg.as_ref().map_or("none".to_owned(), |algorithm| format!("{algorithm:?}"));
         return Err(Step::EndorsementAlgorithm.refuse("ps384", found));
     }
-    // 26. Endorsement root.
+    // 27. Endorsement root.
     let chain = read_chain(header).map_err(at(Step::EndorsementRoot))?;
     let root = chain
         .iter()
         .skip(1)
         .position(|certificate| certificate.sha256() == *anchors.uvm_root())
         .ok_or_else(|| refuse_root(anchors, &chain))?;
-    // 27. Endorsement chain, up to the root.
+    // 28. Endorsement chain, up to the root.
     let chain: Vec<_> = chain.into_iter().take(root + 2).collect();
     verify_chain(&chain, claims.time).map_err(at(Step::EndorsementChain))?;
     let Some(signer) = chain.first() else {
         return Err(Step::EndorsementRoot.refuse("the signer's certificate", "none"));
     };
-    // 28. Endorsement key usage.
+    // 29. Endorsement key usage.
     signer.usable_for(&policy.eku).map_err(at(Step::EndorsementUsage))?;
-    // 29. Endorsement signature.
+    // 30. Endorsement signature.
     UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, signer.public_key())
         .verify(&message.tbs_data(&[]), &message.signature)
         .map_err(|_| {
             Step::EndorsementSignature.refuse("a signature by the endorsement's signer", "another")
         })?;
-    // 30. Endorsement issuer.
+    // 31. Endorsement issuer.
     let issuer = anchors.uvm_issuer(&policy.eku);
     if claims.issuer != issuer {
         return Err(Step::EndorsementIssuer.refuse(issuer, shown(&claims.issuer)));
     }
-    // 31. Endorsement feed.
+    // 32. Endorsement feed.
     if claims.feed != policy.feed {
         return Err(Step::EndorsementFeed.refuse(&policy.feed, shown(&claims.feed)));
     }
-    // 32. Endorsement SVN.
+    // 33. Endorsement SVN.
     if claims.svn < policy.min_svn {
         return Err(
             Step::EndorsementSvn.refuse(format_args!("{} or later", policy.min_svn), claims.svn)
         );
     }
-    // 33. Endorsed measurement.
+    // 34. Endorsed measurement.
     if claims.measurement != *measurement {
         return Err(Step::EndorsedMeasurement.refuse(claims.measurement, measurement));
     }

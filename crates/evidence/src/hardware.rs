@@ -6,7 +6,9 @@ use x509_parser::pem::Pem;
 
 use crate::certificate::{Algorithms, Certificate, Fault};
 use crate::vek::Vek;
-use crate::{Anchors, Product, Refusal, Report, Sha256, SigningKey, Step, Tcb};
+use crate::{
+    Anchors, Product, Refusal, Report, Revocation, Sha256, SigningKey, Step, Tcb, revocation,
+};
 
 /// A report that AMD's hardware signed. It says nothing about whether the guest deserves anything.
 #[derive(Debug)]
@@ -66,7 +68,8 @@ impl VerifiedHardware {
     }
 }
 
-/// Verifies that a report comes from AMD's hardware: the first ten steps of [`crate::verify()`], without a policy.
+/// Verifies that a report comes from AMD's hardware: the first eleven steps of [`crate::verify()`], without a
+/// policy and without revocation lists.
 ///
 /// `certificates` is PEM: the signing key's first, the others in any order.
 ///
@@ -74,6 +77,17 @@ impl VerifiedHardware {
 /// The first step that fails.
 pub fn verify_hardware(
     anchors: &Anchors,
+    report: &[u8],
+    certificates: &str,
+    now: Timestamp,
+) -> Result<VerifiedHardware, Refusal> {
+    verify(anchors, &Revocation::NotConsulted, report, certificates, now)
+}
+
+/// The same with revocation lists.
+pub(crate) fn verify(
+    anchors: &Anchors,
+    revocation: &Revocation,
     report: &[u8],
     certificates: &str,
     now: Timestamp,
@@ -102,22 +116,24 @@ pub fn verify_hardware(
     for certificate in [&vek.certificate, authority, root] {
         certificate.valid_at(now, "the time").map_err(at(Step::Validity))?;
     }
-    // 7. Product.
+    // 7. Revocation.
+    revocation::check(revocation, root, authority, now)?;
+    // 8. Product.
     let product = verify_product(&parsed, &vek, root)?;
-    // 8. Chip of the key.
+    // 9. Chip of the key.
     if let Some(chip) = vek.chip.filter(|chip| *chip != parsed.chip_id) {
         return Err(
             Step::VekChip.refuse(format_args!("chip {chip}, whose key signed"), parsed.chip_id)
         );
     }
-    // 9. TCB of the key.
+    // 10. TCB of the key.
     if vek.tcb != parsed.reported_tcb {
         return Err(Step::VekTcb.refuse(
             format_args!("reported tcb {}, whose key signed", vek.tcb),
             format_args!("reported tcb {}", parsed.reported_tcb),
         ));
     }
-    // 10. Signing key.
+    // 11. Signing key.
     verify_flags(&parsed, &vek)?;
     Ok(VerifiedHardware { vek_sha256: vek.certificate.sha256(), report: parsed, product })
 }

@@ -23,6 +23,7 @@ mod product;
 mod raw;
 mod refusal;
 mod report;
+mod revocation;
 mod tcb;
 mod vek;
 mod verify;
@@ -43,6 +44,7 @@ pub use product::{Product, UnknownProduct};
 pub use raw::{RawEvidence, SecurityContextError, certificates_from_thim};
 pub use refusal::{Refusal, Step};
 pub use report::{Cpuid, FirmwareVersion, Report, ReportError};
+pub use revocation::Revocation;
 pub use tcb::{BelowFloor, Tcb, TcbBytes, TcbComponent, TcbFloor};
 pub use verify::{VerifiedReport, verify};
 

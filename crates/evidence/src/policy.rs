@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{ChipId, FamilyId, HostData, ImageId, KeyDigest, Measurement, Product, TcbFloor};
+use crate::{
+    ChipId, FamilyId, HostData, ImageId, KeyDigest, Measurement, Product, Revocation, TcbFloor,
+};
 
 /// The demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Policy {
     /// The least TCB of each accepted product, for reported, committed and launch TCB; a product that is absent is
     /// refused.
     pub floors: BTreeMap<Product, TcbFloor>,
+    /// What is known about revoked authorities of AMD.
+    pub revocation: Revocation,
     /// Which keys may sign.
     pub keys: KeyPolicy,
     /// The privilege level at which the report was asked for, exactly.
@@ -145,11 +149,13 @@ pub enum Requirement {
 
 impl Policy {
     /// What a confidential container of Azure meets on every product named in `floors`: VCEK only, VMPL 0, neither
-    /// debugging nor migration, and Microsoft's endorsement at `min_uvm_svn` or later.
+    /// debugging nor migration, and Microsoft's endorsement at `min_uvm_svn` or later. Revocation lists are not looked at
+    /// until the caller gives some.
     #[must_use]
     pub fn container(floors: BTreeMap<Product, TcbFloor>, min_uvm_svn: u64) -> Self {
         Self {
             floors,
+            revocation: Revocation::NotConsulted,
             keys: KeyPolicy::Vcek,
             vmpl: 0,
             debug: DebugPolicy::Refuse,

@@ -35,6 +35,8 @@ pub enum Step {
     Chain,
     /// All certificates are valid now.
     Validity,
+    /// Neither root nor intermediate is revoked.
+    Revocation,
     /// VEK, root and report are of the same product.
     Product,
     /// The VEK is that of the report's chip.
@@ -93,13 +95,14 @@ pub enum Step {
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Structure,
         Self::Certificates,
         Self::Signature,
         Self::Root,
         Self::Chain,
         Self::Validity,
+        Self::Revocation,
         Self::Product,
         Self::VekChip,
         Self::VekTcb,
@@ -150,6 +153,7 @@ impl fmt::Display for Step {
             Self::Root => "root",
             Self::Chain => "chain",
             Self::Validity => "validity",
+            Self::Revocation => "revocation",
             Self::Product => "product",
             Self::VekChip => "chip of the key",
             Self::VekTcb => "tcb of the key",
@@ -189,6 +193,6 @@ mod tests {
     fn steps_are_numbered_in_order() {
         assert!(Step::ALL.is_sorted());
         assert_eq!(Step::Structure.number(), 1);
-        assert_eq!(Step::EndorsedMeasurement.number(), 33);
+        assert_eq!(Step::EndorsedMeasurement.number(), 34);
     }
 }

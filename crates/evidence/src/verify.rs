@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     Anchors, Binding, ChipId, HostData, Measurement, Policy, Product, RawEvidence, Refusal, Report,
-    Tcb, VerifiedEndorsement, VerifiedHardware, demands, verify_endorsement, verify_hardware,
+    Tcb, VerifiedEndorsement, VerifiedHardware, demands, hardware, verify_endorsement,
 };
 
 /// Evidence that passed every step of [`verify()`], which is the only way to get one.
@@ -25,33 +25,35 @@ pub struct VerifiedReport {
 /// 5. *chain*: the root signed ASK (or ASVK) and that signed the VEK, with RSA-PSS and SHA-384, each being an authority
 ///    of the right name for the product and the kind of key.
 /// 6. *validity*: all three are valid at `now`.
-/// 7. *product*: VEK, root and the report's family and model agree.
-/// 8. *chip of the key*: the VCEK is that of the report's chip.
-/// 9. *tcb of the key*: each part of the VEK's TCB is that of the reported TCB.
-/// 10. *signing key*: the report's flags name this kind of key, a VCEK's chip is not masked, and the policy permits it.
-/// 11. *vmpl*: exactly the policy's.
-/// 12. *debug*: the guest's policy does not allow debugging.
-/// 13. *migration*: the guest's policy does not allow a migration agent.
-/// 14. *guest policy*: the reserved one, multithreading, sockets, least ABI.
-/// 15. *platform*: alias check, ciphertext hiding and power measurement as demanded.
-/// 16. *tcb order*: no part of reported, committed and launch TCB is above the current TCB.
-/// 17. *tcb floor*: the product has a floor, and no part of reported, committed and launch TCB is below it.
-/// 18. *binding*: REPORT_DATA is `binding`, all 64 bytes.
-/// 19. *host data*: HOST_DATA is accepted.
-/// 20. *measurement*: MEASUREMENT is accepted.
-/// 21. *image*: family id, image id and guest SVN are accepted.
-/// 22. *id-block keys*: the digests of ID key and author key are accepted.
-/// 23. *chip*: the chip is accepted.
-/// 24. *endorsement structure*: a tagged COSE_Sign1 in one of the two forms, with all that the form has.
-/// 25. *endorsement algorithm*: PS384.
-/// 26. *endorsement root*: the certificates can be read, and one above the signer's is the pinned root.
-/// 27. *endorsement chain*: up to that root, each is signed by the next, an authority, and valid at the signing time.
-/// 28. *endorsement key usage*: the signer's certificate is for signing, and has the policy's extended key usage.
-/// 29. *endorsement signature*: the signer signed headers and payload.
-/// 30. *endorsement issuer*: the named issuer is the did:x509 of root and extended key usage.
-/// 31. *endorsement feed*: exactly the policy's.
-/// 32. *endorsement svn*: not below the policy's.
-/// 33. *endorsed measurement*: it is the report's.
+/// 7. *revocation*: where the policy has revocation lists, one is signed by this root and in force, and it names neither
+///    root nor ASK.
+/// 8. *product*: VEK, root and the report's family and model agree.
+/// 9. *chip of the key*: the VCEK is that of the report's chip.
+/// 10. *tcb of the key*: each part of the VEK's TCB is that of the reported TCB.
+/// 11. *signing key*: the report's flags name this kind of key, a VCEK's chip is not masked, and the policy permits it.
+/// 12. *vmpl*: exactly the policy's.
+/// 13. *debug*: the guest's policy does not allow debugging.
+/// 14. *migration*: the guest's policy does not allow a migration agent.
+/// 15. *guest policy*: the reserved one, multithreading, sockets, least ABI.
+/// 16. *platform*: alias check, ciphertext hiding and power measurement as demanded.
+/// 17. *tcb order*: no part of reported, committed and launch TCB is above the current TCB.
+/// 18. *tcb floor*: the product has a floor, and no part of reported, committed and launch TCB is below it.
+/// 19. *binding*: REPORT_DATA is `binding`, all 64 bytes.
+/// 20. *host data*: HOST_DATA is accepted.
+/// 21. *measurement*: MEASUREMENT is accepted.
+/// 22. *image*: family id, image id and guest SVN are accepted.
+/// 23. *id-block keys*: the digests of ID key and author key are accepted.
+/// 24. *chip*: the chip is accepted.
+/// 25. *endorsement structure*: a tagged COSE_Sign1 in one of the two forms, with all that the form has.
+/// 26. *endorsement algorithm*: PS384.
+/// 27. *endorsement root*: the certificates can be read, and one above the signer's is the pinned root.
+/// 28. *endorsement chain*: up to that root, each is signed by the next, an authority, and valid at the signing time.
+/// 29. *endorsement key usage*: the signer's certificate is for signing, and has the policy's extended key usage.
+/// 30. *endorsement signature*: the signer signed headers and payload.
+/// 31. *endorsement issuer*: the named issuer is the did:x509 of root and extended key usage.
+/// 32. *endorsement feed*: exactly the policy's.
+/// 33. *endorsement svn*: not below the policy's.
+/// 34. *endorsed measurement*: it is the report's.
 ///
 /// Freshness is what `binding` says it is: the caller puts a challenge into it.
 ///
@@ -64,7 +66,13 @@ pub fn verify(
     binding: &Binding,
     now: Timestamp,
 ) -> Result<VerifiedReport, Refusal> {
-    let hardware = verify_hardware(anchors, &evidence.report, &evidence.certificates, now)?;
+    let hardware = hardware::verify(
+        anchors,
+        &policy.revocation,
+        &evidence.report,
+        &evidence.certificates,
+        now,
+    )?;
     demands::check(policy, &hardware, binding)?;
     let measurement = &hardware.report().measurement;
     let endorsement =

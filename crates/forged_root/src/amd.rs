@@ -289,6 +289,36 @@ pub fn amd_root_sha256(product: Product) -> [u8; 32] {
     keys::ark(product).sha256()
 }
 
+/// A revocation list of a product's root, as DER. The authorities' serial numbers stand in their certificates: the
+/// product's number (Milan 0, Genoa 1, Turin 2) times 65536, plus 0 for ARK, 1 for ASK, 2 for ASVK.
+#[must_use]
+pub fn amd_crl(
+    product: Product,
+    revoked: &[u64],
+    this_update: Timestamp,
+    next_update: Timestamp,
+) -> Vec<u8> {
+    let root = keys::ark(product).pss_sha384();
+    let entries: Vec<_> = revoked
+        .iter()
+        .map(|serial| der::sequence(&[der::integer(*serial), der::time(this_update)]))
+        .collect();
+    // An empty list of entries is left out, as RFC 5280 demands.
+    let entries = if entries.is_empty() { Vec::new() } else { der::sequence(&entries) };
+    let number = der::sequence(&[der::oid("2.5.29.20"), der::octets(&der::integer(1))]);
+    let body = der::sequence(&[
+        der::integer(1),
+        root.algorithm(),
+        amd_name(&format!("ARK-{}", product.amd_name())),
+        der::time(this_update),
+        der::time(next_update),
+        entries,
+        der::explicit(0, &der::sequence(&[number])),
+    ]);
+    let signature = der::bits(&root.sign(&body));
+    der::sequence(&[body, root.algorithm(), signature])
+}
+
 fn authority(product: Product, kind: VekKind) -> Fixed {
     match kind {
         VekKind::Vcek => keys::ask(product),

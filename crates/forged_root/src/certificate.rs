@@ -203,7 +203,9 @@ impl SigningKey {
         }
     }
 
-    fn algorithm(&self) -> Vec<u8> {
+    /// The AlgorithmIdentifier, as DER.
+    #[must_use]
+    pub fn algorithm(&self) -> Vec<u8> {
         let rsa = |oid| der::sequence(&[der::oid(oid), der::null()]);
         match self {
             Self::PssSha384(_) => {

@@ -19,7 +19,7 @@ mod signers;
 mod tls;
 mod uvm;
 
-pub use amd::{Chip, VekCertificate, amd_root_sha256, ark_der, ask_der, asvk_der};
+pub use amd::{Chip, VekCertificate, amd_crl, amd_root_sha256, ark_der, ask_der, asvk_der};
 pub use product::{Product, Tcb};
 pub use report::ReportFields;
 pub use signers::{Signer, SignerName, signer};

@@ -8,7 +8,7 @@ use super::{NOW, Sample, forged_floors};
 use crate::{
     AbiVersion, Allowed, Anchors, Binding, ChipId, DebugPolicy, EndorsementForm, FamilyId,
     HostData, ImageId, KeyDigest, KeyPolicy, Measurement, MigrationPolicy, RawEvidence,
-    Requirement, Sha256, SmtPolicy, SocketPolicy, Step,
+    Requirement, Revocation, Sha256, SmtPolicy, SocketPolicy, Step,
 };
 
 #[test]
@@ -298,8 +298,49 @@ fn step_6_validity() {
     });
 }
 
+fn crl(product: Product, revoked: &[u64], until: &str) -> Vec<u8> {
+    forged_root::amd_crl(
+        product,
+        revoked,
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+        until.parse().unwrap(),
+    )
+}
+
+const LATER: &str = "2026-12-01T00:00:00Z";
+
 #[test]
-fn step_7_product() {
+fn step_7_revocation() {
+    for (root, product) in
+        [(0x0, Product::Milan), (0x1_0000, Product::Genoa), (0x2_0000, Product::Turin)]
+    {
+        let all =
+            |revoked: &[u64]| Product::ALL.map(|product| crl(product, revoked, LATER)).to_vec();
+        let with = |lists: Vec<Vec<u8>>| {
+            move |s: &mut Sample| s.policy.revocation = Revocation::Required(lists.clone())
+        };
+        let mut sample = Sample::new(product, Form::Json);
+        with(all(&[]))(&mut sample);
+        sample.verify().unwrap();
+        with(all(&[root + 2, 7]))(&mut sample);
+        sample.verify().unwrap();
+        let refused = |what: &str, lists| refused(Step::Revocation, what, product, with(lists));
+        refused("no list", vec![]);
+        refused("authority revoked", all(&[7, root + 1]));
+        refused("root revoked", all(&[root]));
+        refused("outdated", vec![crl(product, &[], "2026-02-01T00:00:00Z")]);
+        refused("not a list", vec![vec![1, 2, 3]]);
+        refused("too large", vec![vec![0; 1 << 17]]);
+        let others = Product::ALL.into_iter().filter(|other| *other != product);
+        refused("of other roots", others.map(|other| crl(other, &[], LATER)).collect());
+        let mut forged = crl(product, &[], LATER);
+        *forged.last_mut().unwrap() ^= 1;
+        refused("another signature", vec![forged]);
+    }
+}
+
+#[test]
+fn step_8_product() {
     refused(Step::Product, "genoa's model", Product::Milan, |s| s.fields.cpuid = [0x19, 0x11, 0]);
     refused(Step::Product, "unknown model", Product::Genoa, |s| s.fields.cpuid = [0x1b, 0, 0]);
     refused(Step::Product, "turin's model", Product::Genoa, |s| s.fields.cpuid = [0x1a, 2, 0]);
@@ -317,7 +358,7 @@ fn step_7_product() {
 }
 
 #[test]
-fn step_8_chip_of_the_key() {
+fn step_9_chip_of_the_key() {
     for product in Product::ALL {
         for at in 0..64 {
             refused(Step::VekChip, &format!("byte {at} of {product}"), product, |s| {
@@ -329,7 +370,7 @@ fn step_8_chip_of_the_key() {
 }
 
 #[test]
-fn step_9_tcb_of_the_key() {
+fn step_10_tcb_of_the_key() {
     for product in Product::ALL {
         for at in 0..8 {
             refused(Step::VekTcb, &format!("byte {at} of {product}"), product, |s| {
@@ -340,7 +381,7 @@ fn step_9_tcb_of_the_key() {
 }
 
 #[test]
-fn step_10_signing_key() {
+fn step_11_signing_key() {
     for product in Product::ALL {
         let refused =
             |what, change: fn(&mut Sample)| refused(Step::SigningKey, what, product, change);
@@ -360,7 +401,7 @@ fn step_10_signing_key() {
 }
 
 #[test]
-fn steps_11_to_15_guest_and_platform() {
+fn steps_12_to_16_guest_and_platform() {
     for product in Product::ALL {
         let check =
             |step, what: &str, change: fn(&mut Sample)| refused(step, what, product, change);
@@ -400,7 +441,7 @@ fn components(product: Product) -> [usize; 4] {
 }
 
 #[test]
-fn step_16_tcb_order() {
+fn step_17_tcb_order() {
     for product in Product::ALL {
         for at in components(product) {
             let refused = |what: &str, change: &dyn Fn(&mut Sample)| {
@@ -422,7 +463,7 @@ fn step_16_tcb_order() {
 }
 
 #[test]
-fn step_17_tcb_floor() {
+fn step_18_tcb_floor() {
     for product in Product::ALL {
         for at in components(product).into_iter().filter(|at| product.tcb().bytes(product)[*at] > 0)
         {
@@ -457,7 +498,7 @@ fn step_17_tcb_floor() {
 }
 
 #[test]
-fn step_18_binding() {
+fn step_19_binding() {
     for at in 0..64 {
         refused(Step::Binding, &format!("byte {at}"), Product::Milan, |s| {
             s.fields.report_data[at] ^= 1;
@@ -469,7 +510,7 @@ fn step_18_binding() {
 }
 
 #[test]
-fn steps_19_to_23_accepted_values() {
+fn steps_20_to_24_accepted_values() {
     let check =
         |step, what: &str, change: fn(&mut Sample)| refused(step, what, Product::Milan, change);
     check(Step::HostData, "another policy", |s| {
@@ -495,7 +536,7 @@ fn leaf(uses: &[&str], from: i64, until: i64) -> Vec<u8> {
 }
 
 #[test]
-fn step_24_endorsement_structure() {
+fn step_25_endorsement_structure() {
     let check = |what, change: fn(&mut Sample)| {
         endorsement_refused(Step::EndorsementStructure, what, change);
     };
@@ -531,7 +572,7 @@ fn step_24_endorsement_structure() {
 }
 
 #[test]
-fn step_24_what_each_form_must_have() {
+fn step_25_what_each_form_must_have() {
     for lacking in ["iss", "feed", "signingtime"] {
         let mut sample = Sample::new(Product::Milan, Form::Json);
         sample.endorsement.change_headers = match lacking {
@@ -578,7 +619,7 @@ fn step_24_what_each_form_must_have() {
 }
 
 #[test]
-fn step_24_accepts_every_way_to_write_a_time() {
+fn step_25_accepts_every_way_to_write_a_time() {
     let times: [Change; 4] = [
         |claims| set_time(claims, 1_769_904_000.into()),
         |claims| set_time(claims, Value::Text("2026-02-01T00:00:00Z".to_owned())),
@@ -606,7 +647,7 @@ fn set_time(claims: &mut Vec<(Value, Value)>, time: Value) {
 }
 
 #[test]
-fn steps_25_and_26_endorsement_algorithm_and_root() {
+fn steps_26_and_27_endorsement_algorithm_and_root() {
     for algorithm in [-37, -39, -257, -7, -35] {
         endorsement_refused(Step::EndorsementAlgorithm, "algorithm", |s| {
             s.endorsement.algorithm = algorithm;
@@ -630,7 +671,7 @@ fn steps_25_and_26_endorsement_algorithm_and_root() {
 }
 
 #[test]
-fn step_27_endorsement_chain() {
+fn step_28_endorsement_chain() {
     let check =
         |what, change: fn(&mut Sample)| endorsement_refused(Step::EndorsementChain, what, change);
     check("signer not signed by the authority", |s| {
@@ -650,7 +691,7 @@ fn step_27_endorsement_chain() {
 }
 
 #[test]
-fn steps_28_and_29_endorsement_usage_and_signature() {
+fn steps_29_and_30_endorsement_usage_and_signature() {
     let check =
         |what, change: fn(&mut Sample)| endorsement_refused(Step::EndorsementUsage, what, change);
     check("for another use", |s| {
@@ -664,7 +705,7 @@ fn steps_28_and_29_endorsement_usage_and_signature() {
 }
 
 #[test]
-fn steps_30_to_33_what_is_endorsed() {
+fn steps_31_to_34_what_is_endorsed() {
     let check = |step, what, change: fn(&mut Sample)| endorsement_refused(step, what, change);
     check(Step::EndorsementIssuer, "another issuer", |s| {
         s.endorsement.issuer = "did:x509:0:sha256:AA".to_owned();

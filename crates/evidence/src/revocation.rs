@@ -1,0 +1,116 @@
+//! AMD's revocation lists.
+//!
+//! Wire layout: CertificateList of RFC 5280, section 5.1, signed by the product's root with RSA-PSS and SHA-384, as
+//! <https://kdsintf.amd.com/vcek/v1/Milan/crl> (and Genoa, Turin) serves it.
+//! A list names revoked authorities; VEKs all have the serial number zero and cannot be named.
+//! A list that is not signed by the chain's root, is not in force, or has a critical extension is as good as none.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
+use jiff::Timestamp;
+use x509_parser::oid_registry::OID_PKCS1_RSASSAPSS;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
+
+use crate::certificate::Certificate;
+use crate::{Refusal, Step};
+
+/// What is known about revoked authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// These lists, as DER, one of which must be of the chain's root and in force.
+    Required(Vec<Vec<u8>>),
+    /// No list is looked at.
+    NotConsulted,
+}
+
+/// Checks that no list that is required revokes one of the authorities.
+pub(crate) fn check(
+    revocation: &Revocation,
+    root: &Certificate<'_>,
+    authority: &Certificate<'_>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let Revocation::Required(lists) = revocation else {
+        return Ok(());
+    };
+    let name = root.common_name().unwrap_or("the root");
+    let refuse = |found: &dyn fmt::Display| {
+        Step::Revocation.refuse(format_args!("a revocation list by {name}, in force"), found)
+    };
+    let mut fault = refuse(&"none");
+    for der in lists {
+        let list = match read(der, root, now) {
+            Ok(list) => list,
+            Err(Unusable::OfAnother) => continue,
+            Err(Unusable::Because(why)) => {
+                fault = refuse(&why);
+                continue;
+            }
+        };
+        let revoked = [authority, root].into_iter().find(|certificate| {
+            list.iter_revoked_certificates()
+                .any(|entry| entry.user_certificate == *certificate.serial())
+        });
+        return match revoked {
+            None => Ok(()),
+            Some(certificate) => {
+                let label = certificate.common_name().unwrap_or("an authority");
+                Err(Step::Revocation
+                    .refuse("authorities that are not revoked", format_args!("{label}, revoked")))
+            }
+        };
+    }
+    Err(fault)
+}
+
+/// Why a list says nothing about a chain.
+enum Unusable {
+    /// It is of another root.
+    OfAnother,
+    /// It should be of this one.
+    Because(&'static str),
+}
+
+fn read<'l>(
+    der: &'l [u8],
+    root: &Certificate<'_>,
+    now: Timestamp,
+) -> Result<CertificateRevocationList<'l>, Unusable> {
+    let because = |why| Err(Unusable::Because(why));
+    if der.len() > MAX_LIST {
+        return because("one that is too large");
+    }
+    let Ok((&[], list)) = CertificateRevocationList::from_der(der) else {
+        return because("one that cannot be read");
+    };
+    if !root.is_named(list.issuer()) {
+        return Err(Unusable::OfAnother);
+    }
+    if list.signature_algorithm != list.tbs_cert_list.signature
+        || list.signature_algorithm.algorithm != OID_PKCS1_RSASSAPSS
+    {
+        return because("one with another signature algorithm");
+    }
+    if UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, root.public_key())
+        .verify(list.tbs_cert_list.as_ref(), &list.signature_value.data)
+        .is_err()
+    {
+        return because("one with another signature");
+    }
+    let entries = list.iter_revoked_certificates().flat_map(|entry| entry.extensions());
+    if list.extensions().iter().chain(entries).any(|extension| extension.critical) {
+        return because("one with a critical extension");
+    }
+    let Some(until) = list.next_update() else {
+        return because("one without an end");
+    };
+    if !(list.last_update().timestamp()..=until.timestamp()).contains(&now.as_second()) {
+        return because("one that is not in force");
+    }
+    Ok(list)
+}
+
+/// Real ones have less than 2 KB.
+const MAX_LIST: usize = 64 << 10;
