@@ -1,0 +1,419 @@
+//! What was asked, and what came back instead of an answer: the parts that every operation's error is made of.
+//!
+//! An [`Answer`] keeps what Azure says about a refusal (status, code, message, request id) and nothing of what was sent.
+//! The message comes from outside, so it is cut to a length that fits a terminal and stripped of control characters.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// A call, for the reader of an error: the operation and the resource it was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    operation: &'static str,
+    resource: String,
+}
+
+impl Call {
+    pub(crate) fn new(operation: &'static str, resource: impl Into<String>) -> Self {
+        Self { operation, resource: resource.into() }
+    }
+
+    /// What was asked, for example `release key`.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// What it was asked of: an address or a resource id, without its query.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.resource)
+    }
+}
+
+/// Azure's refusal of a call, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    call: Call,
+    status: u16,
+    code: String,
+    inner_code: Option<String>,
+    message: String,
+    request: Option<String>,
+}
+
+impl Answer {
+    /// The call that was refused.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Azure's code, for example `KeyNotFound`; empty if it gave none.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Azure's more specific code, for example `ObjectIsBeingDeleted`.
+    #[must_use]
+    pub fn inner_code(&self) -> Option<&str> {
+        self.inner_code.as_deref()
+    }
+
+    /// Azure's message, cut and cleaned.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The id under which Azure's support finds the request.
+    #[must_use]
+    pub fn request(&self) -> Option<&str> {
+        self.request.as_deref()
+    }
+
+    pub(crate) fn parse(
+        call: Call,
+        status: u16,
+        code_header: Option<&str>,
+        request: Option<&str>,
+        body: &[u8],
+    ) -> Self {
+        let said = Said::parse(body);
+        Self {
+            call,
+            status,
+            code: clean(
+                &said.code.or_else(|| code_header.map(str::to_owned)).unwrap_or_default(),
+                CODE,
+            ),
+            inner_code: said.inner.map(|code| clean(&code, CODE)),
+            message: clean(&said.message.unwrap_or_default(), MESSAGE),
+            request: request.map(|id| clean(id, CODE)),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if let Some(inner) = &self.inner_code {
+            write!(f, " ({inner})")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(request) = &self.request {
+            write!(f, " [request {request}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Answer {}
+
+/// No usable answer came, and trying again later may help.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// The service answered that it cannot answer now, every time it was asked.
+    #[error("the service is failing")]
+    Failing(#[source] Answer),
+    /// The connection could not be made, broke, or stayed silent. Whether the call took effect is not known.
+    #[error("{call}: no answer")]
+    Unreachable {
+        /// The call.
+        call: Call,
+        /// What the transport says.
+        #[source]
+        cause: azure_core::Error,
+    },
+    /// The credential gave no token.
+    #[error("{call}: no access token")]
+    NoToken {
+        /// The call.
+        call: Call,
+        /// What the credential says.
+        #[source]
+        cause: azure_core::Error,
+    },
+}
+
+/// Azure answered with something that this crate does not understand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{call}: the answer lacks {expected}")]
+pub struct Malformed {
+    call: Call,
+    expected: &'static str,
+}
+
+impl Malformed {
+    pub(crate) fn new(call: &Call, expected: &'static str) -> Self {
+        Self { call: call.clone(), expected }
+    }
+
+    /// What was expected and not found.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
+/// Every way in which a call can end without what was asked for; each group of operations sorts it into its own enum.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Answered(Answer),
+    Unavailable(Unavailable),
+    Malformed(Malformed),
+}
+
+impl Fault {
+    /// Sorts an error of the SDK's pipeline.
+    pub(crate) fn from_sdk(call: &Call, cause: azure_core::Error) -> Self {
+        use azure_core::error::ErrorKind;
+        let call = call.clone();
+        let answer =
+            if let ErrorKind::HttpResponse { status, error_code, raw_response } = cause.kind() {
+                let (request, body) = raw_response.as_ref().map_or((None, &[][..]), |raw| {
+                    (raw.headers().get_optional_str(&crate::wire::REQUEST_ID), raw.body().as_ref())
+                });
+                Some(Answer::parse(
+                    call.clone(),
+                    u16::from(*status),
+                    error_code.as_deref(),
+                    request,
+                    body,
+                ))
+            } else {
+                None
+            };
+        match answer {
+            Some(answer) => Self::from_answer(answer),
+            None if matches!(cause.kind(), ErrorKind::Credential) => {
+                Self::Unavailable(Unavailable::NoToken { call, cause })
+            }
+            None if matches!(cause.kind(), ErrorKind::DataConversion) => {
+                Self::Malformed(Malformed::new(&call, "the documented form"))
+            }
+            None => Self::Unavailable(Unavailable::Unreachable { call, cause }),
+        }
+    }
+
+    /// A refusal is an answer; a server error, after the retries, is an unavailability.
+    pub(crate) fn from_answer(answer: Answer) -> Self {
+        if answer.status >= 500 {
+            Self::Unavailable(Unavailable::Failing(answer))
+        } else {
+            Self::Answered(answer)
+        }
+    }
+}
+
+/// What an error body says, in whichever of Azure's forms it is written.
+#[derive(Debug, Default)]
+struct Said {
+    code: Option<String>,
+    inner: Option<String>,
+    message: Option<String>,
+}
+
+impl Said {
+    fn parse(body: &[u8]) -> Self {
+        let body = body.get(..BODY).unwrap_or(body);
+        if let Ok(raw) = serde_json::from_slice::<RawBody>(body) {
+            return raw.into();
+        }
+        match std::str::from_utf8(body) {
+            Ok(text) if text.contains("<Error>") => {
+                Self { code: element(text, "Code"), inner: None, message: element(text, "Message") }
+            }
+            Ok(text) => Self { message: Some(text.to_owned()), ..Self::default() },
+            Err(_) => Self::default(),
+        }
+    }
+}
+
+/// `{"error":{…}}` of ARM, Key Vault and MAA; `{"errors":[…]}` of a registry (OCI distribution 1.1, "Error Codes");
+/// `{"error":"…","error_description":"…"}` of Entra and IMDS (RFC 6749 section 5.2); a bare `{"code","message"}` of ARM's
+/// older providers.
+#[derive(Deserialize)]
+struct RawBody {
+    #[serde(alias = "Error")]
+    error: Option<serde_json::Value>,
+    #[serde(default)]
+    errors: Vec<RawError>,
+    error_description: Option<String>,
+    #[serde(alias = "Code")]
+    code: Option<String>,
+    #[serde(alias = "Message")]
+    message: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawError {
+    #[serde(alias = "Code")]
+    code: Option<String>,
+    #[serde(alias = "Message")]
+    message: Option<String>,
+    #[serde(alias = "innerError")]
+    innererror: Option<RawInner>,
+    #[serde(default)]
+    details: Vec<RawDetail>,
+}
+
+#[derive(Deserialize)]
+struct RawInner {
+    code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawDetail {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl From<RawBody> for Said {
+    fn from(raw: RawBody) -> Self {
+        match raw.error {
+            Some(serde_json::Value::String(code)) => {
+                Self { code: Some(code), inner: None, message: raw.error_description }
+            }
+            Some(object) => serde_json::from_value::<RawError>(object).unwrap_or_default().into(),
+            None => match raw.errors.into_iter().next() {
+                Some(first) => first.into(),
+                None => Self { code: raw.code, inner: None, message: raw.message },
+            },
+        }
+    }
+}
+
+impl From<RawError> for Said {
+    fn from(raw: RawError) -> Self {
+        let mut message = raw.message.unwrap_or_default();
+        for detail in raw.details.into_iter().take(3) {
+            for part in [detail.code, detail.message].into_iter().flatten() {
+                message.push_str("; ");
+                message.push_str(&part);
+            }
+        }
+        Self {
+            // The outer pair is often repeated inside (MAA does); once is enough.
+            inner: raw
+                .innererror
+                .and_then(|inner| inner.code)
+                .filter(|inner| raw.code.as_ref() != Some(inner)),
+            code: raw.code,
+            message: Some(message),
+        }
+    }
+}
+
+/// The text of the first element of that name; storage's error documents have no nesting worth a parser.
+fn element(text: &str, name: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (content, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(content.to_owned())
+}
+
+fn clean(text: &str, length: usize) -> String {
+    let mut cleaned: String = text
+        .split(|c: char| c.is_control())
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if let Some((cut, _)) = cleaned.char_indices().nth(length) {
+        cleaned.truncate(cut);
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+const BODY: usize = 64 << 10;
+const CODE: usize = 120;
+const MESSAGE: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, header: Option<&str>, body: &str) -> String {
+        Answer::parse(
+            Call::new("get key", "https://v.vault.azure.net/keys/k"),
+            status,
+            header,
+            Some("req-1"),
+            body.as_bytes(),
+        )
+        .to_string()
+    }
+
+    #[test]
+    fn reads_every_form_of_error_body() {
+        let cases = [
+            (
+                r#"{"error":{"code":"Conflict","message":"busy","innererror":{"code":"ObjectIsBeingDeleted"}}}"#,
+                "409 Conflict (ObjectIsBeingDeleted): busy",
+            ),
+            (
+                r#"{"Error":{"Code":"InvalidOperation","Message":"no","innererror":{"code":"InvalidOperation","message":"no"}}}"#,
+                "409 InvalidOperation: no",
+            ),
+            (
+                r#"{"error":"invalid_client","error_description":"AADSTS7000215: wrong"}"#,
+                "409 invalid_client: AADSTS7000215: wrong",
+            ),
+            (
+                r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required","detail":null}]}"#,
+                "409 UNAUTHORIZED: authentication required",
+            ),
+            (
+                r#"<?xml version="1.0"?><Error><Code>LeaseAlreadyPresent</Code><Message>There is already a lease.</Message></Error>"#,
+                "409 LeaseAlreadyPresent: There is already a lease.",
+            ),
+            (r#"{"code":"BadRequest","message":"old"}"#, "409 BadRequest: old"),
+            ("not\u{1b}[31m json\r\n", "409: not [31m json"),
+            ("", "409"),
+        ];
+        for (body, said) in cases {
+            assert_eq!(
+                check(409, None, body),
+                format!("get key: https://v.vault.azure.net/keys/k: {said} [request req-1]")
+            );
+        }
+    }
+
+    #[test]
+    fn takes_the_code_of_the_header_when_the_body_has_none() {
+        assert!(check(404, Some("ContainerNotFound"), "").contains("404 ContainerNotFound"));
+    }
+
+    #[test]
+    fn cuts_a_message_that_is_too_long() {
+        let long = check(400, None, &"é".repeat(5_000));
+        assert!(long.chars().count() < 1_200);
+        assert!(long.contains('…'));
+    }
+
+    #[test]
+    fn names_the_details_of_an_arm_error() {
+        let body = r#"{"error":{"code":"InvalidTemplate","message":"bad","details":[{"code":"X","message":"y"}]}}"#;
+        assert!(check(400, None, body).contains("InvalidTemplate: bad; X; y"));
+    }
+}
