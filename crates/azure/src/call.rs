@@ -40,7 +40,10 @@ impl fmt::Display for Call {
 
 /// Azure's refusal of a call, in its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     call: Call,
     status: u16,
     code: String,
@@ -53,37 +56,37 @@ impl Answer {
     /// The call that was refused.
     #[must_use]
     pub fn call(&self) -> &Call {
-        &self.call
+        &self.0.call
     }
 
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.status
+        self.0.status
     }
 
     /// Azure's code, for example `KeyNotFound`; empty if it gave none.
     #[must_use]
     pub fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     /// Azure's more specific code, for example `ObjectIsBeingDeleted`.
     #[must_use]
     pub fn inner_code(&self) -> Option<&str> {
-        self.inner_code.as_deref()
+        self.0.inner_code.as_deref()
     }
 
     /// Azure's message, cut and cleaned.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The id under which Azure's support finds the request.
     #[must_use]
     pub fn request(&self) -> Option<&str> {
-        self.request.as_deref()
+        self.0.request.as_deref()
     }
 
     pub(crate) fn parse(
@@ -94,7 +97,7 @@ impl Answer {
         body: &[u8],
     ) -> Self {
         let said = Said::parse(body);
-        Self {
+        Self(Box::new(Parts {
             call,
             status,
             code: clean(
@@ -104,23 +107,24 @@ impl Answer {
             inner_code: said.inner.map(|code| clean(&code, CODE)),
             message: clean(&said.message.unwrap_or_default(), MESSAGE),
             request: request.map(|id| clean(id, CODE)),
-        }
+        }))
     }
 }
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.call, self.status)?;
-        if !self.code.is_empty() {
-            write!(f, " {}", self.code)?;
+        let said = &self.0;
+        write!(f, "{}: {}", said.call, said.status)?;
+        if !said.code.is_empty() {
+            write!(f, " {}", said.code)?;
         }
-        if let Some(inner) = &self.inner_code {
+        if let Some(inner) = &said.inner_code {
             write!(f, " ({inner})")?;
         }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
+        if !said.message.is_empty() {
+            write!(f, ": {}", said.message)?;
         }
-        if let Some(request) = &self.request {
+        if let Some(request) = &said.request {
             write!(f, " [request {request}]")?;
         }
         Ok(())
@@ -143,7 +147,7 @@ pub enum Unavailable {
         call: Call,
         /// What the transport says.
         #[source]
-        cause: azure_core::Error,
+        cause: Box<azure_core::Error>,
     },
     /// The credential gave no token.
     #[error("{call}: no access token")]
@@ -152,7 +156,7 @@ pub enum Unavailable {
         call: Call,
         /// What the credential says.
         #[source]
-        cause: azure_core::Error,
+        cause: Box<azure_core::Error>,
     },
 }
 
@@ -207,18 +211,22 @@ impl Fault {
         match answer {
             Some(answer) => Self::from_answer(answer),
             None if matches!(cause.kind(), ErrorKind::Credential) => {
+                let cause = Box::new(cause);
                 Self::Unavailable(Unavailable::NoToken { call, cause })
             }
             None if matches!(cause.kind(), ErrorKind::DataConversion) => {
                 Self::Malformed(Malformed::new(&call, "the documented form"))
             }
-            None => Self::Unavailable(Unavailable::Unreachable { call, cause }),
+            None => {
+                let cause = Box::new(cause);
+                Self::Unavailable(Unavailable::Unreachable { call, cause })
+            }
         }
     }
 
     /// A refusal is an answer; a server error, after the retries, is an unavailability.
     pub(crate) fn from_answer(answer: Answer) -> Self {
-        if answer.status >= 500 {
+        if answer.status() >= 500 {
             Self::Unavailable(Unavailable::Failing(answer))
         } else {
             Self::Answered(answer)

@@ -108,19 +108,17 @@ impl From<Fault> for KeyError {
 /// Both refusals of a release are 403 with the inner code `AccessDenied`; only their texts differ.
 impl From<Fault> for ReleaseError {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Answered(answer)
-                if answer.status() == 403 && answer.message().contains(STATEMENT) =>
-            {
-                Self::TokenRefused(answer)
+        let error = KeyError::from(fault);
+        if let KeyError::Denied(answer) = error {
+            if answer.message().contains(STATEMENT) {
+                return Self::TokenRefused(answer);
             }
-            Fault::Answered(answer)
-                if answer.status() == 403 && answer.message().contains(POLICY) =>
-            {
-                Self::PolicyNotMet(answer)
+            if answer.message().contains(POLICY) {
+                return Self::PolicyNotMet(answer);
             }
-            other => Self::Key(other.into()),
+            return Self::Key(KeyError::Denied(answer));
         }
+        Self::Key(error)
     }
 }
 

@@ -162,22 +162,22 @@ impl Key {
         let attributes = key.attributes.ok_or_else(|| lacks("attributes"))?;
         let kid = jwk.kid.as_deref().ok_or_else(|| lacks("kid"))?;
         let (name, version) = parse_id(kid, "keys").ok_or_else(|| lacks("a key id"))?;
-        let kind = match jwk.kty.ok_or_else(|| lacks("kty"))? {
-            sdk::KeyType::EcHsm => {
-                let curve = match jwk.crv.as_ref() {
-                    Some(sdk::CurveName::P256) => Curve::P256,
-                    Some(sdk::CurveName::P384) => Curve::P384,
-                    _ => return Err(lacks("a curve P-256 or P-384")),
-                };
-                KeyKind::EcHsm(
-                    jwk.x
-                        .as_deref()
-                        .zip(jwk.y.as_deref())
-                        .and_then(|(x, y)| PublicEc::parse(curve, x, y))
-                        .ok_or_else(|| lacks("coordinates of the curve's length"))?,
-                )
-            }
-            other => KeyKind::Other(other.to_string()),
+        let kty = jwk.kty.ok_or_else(|| lacks("kty"))?;
+        let kind = if kty == sdk::KeyType::EcHsm {
+            let curve = match jwk.crv.as_ref() {
+                Some(sdk::CurveName::P256) => Curve::P256,
+                Some(sdk::CurveName::P384) => Curve::P384,
+                _ => return Err(lacks("a curve P-256 or P-384")),
+            };
+            KeyKind::EcHsm(
+                jwk.x
+                    .as_deref()
+                    .zip(jwk.y.as_deref())
+                    .and_then(|(x, y)| PublicEc::parse(curve, x, y))
+                    .ok_or_else(|| lacks("coordinates of the curve's length"))?,
+            )
+        } else {
+            KeyKind::Other(kty.to_string())
         };
         let policy = key
             .release_policy

@@ -216,7 +216,7 @@ fn corpus_opens_the_published_wrapping() {
         assert_eq!(open(&key, other, &ciphertext).unwrap_err(), UnwrapError::NotForUs);
     }
     assert_eq!(open(&key, wrapping, &ciphertext[..100]).unwrap_err(), UnwrapError::NotForUs);
-    let mut changed = ciphertext.clone();
+    let mut changed = ciphertext;
     *changed.last_mut().unwrap() ^= 1;
     assert_eq!(open(&key, wrapping, &changed).unwrap_err(), UnwrapError::NotForUs);
 }
