@@ -10,8 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::fault::Faults;
 use crate::place::{Azure, Deployment, Place, Server, Storage};
-use crate::read::{Choice, Context, Item, Read, Sink, Table, join};
+use crate::read::{Choice, Context, Item, Read, Sink, join};
 use crate::rules::{Audit, Operator, Secret, Workload};
+use crate::table::Table;
 use crate::text::{Name, SecretPath};
 use crate::trust::{Attestation, MasterKey, Recovery, Signer, Tls, Unseal};
 use crate::words::Cloud;

@@ -3,24 +3,30 @@
 //! [`Manifest::parse`] is the only way to a [`Manifest`]. It reads TOML, refuses every key that it does not know, and
 //! reports all [`Faults`] at once, each with its place. What it returns has been checked: names resolve, thresholds can
 //! be met, addresses fit names, and nothing in a manifest for the public cloud lowers safety.
+//! [`appraise`] says which of its workloads a verified report belongs to, and if none, what kept it from each.
 //!
 //! It trusts nobody: the text may come from a stranger. That a *signer* stands behind it is shown elsewhere, by the
 //! signature over the text; the files that a manifest names are read elsewhere too.
 //! The crate is pure: it performs no I/O, and what depends on the day takes the day.
 
+mod appraise;
 mod document;
 mod fault;
+mod permission;
 mod place;
 mod read;
 mod requirements;
 mod rules;
 mod schema;
+mod table;
 mod text;
 mod trust;
 mod words;
 
+pub use appraise::{Appraised, Candidate, Difference, NoMatch, Requirement, appraise};
 pub use document::Manifest;
 pub use fault::{Fault, Faults};
+pub use permission::{Forbidden, Permission};
 pub use place::{Azure, Deployment, InsecureLocal, Permitted, Place, Server, ServerImage, Storage};
 pub use requirements::Uvm;
 pub use rules::{Audit, Operator, Secret, Workload};

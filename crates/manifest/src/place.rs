@@ -7,8 +7,9 @@ use evidence::{HostData, Sha256};
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::read::{Read, Table};
+use crate::read::Read;
 use crate::schema::{Day, Hex32, ImageText};
+use crate::table::Table;
 use crate::text::{
     AccountName, ContainerName, DeploymentName, IdentityName, Region, RegistryName, Repository,
     ResourceGroupName, Uuid,

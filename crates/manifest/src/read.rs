@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use crate::fault::{Fault, place};
+use crate::table::Table;
 use crate::words::Cloud;
 
 /// The value is not there, and the sink knows why.
@@ -29,20 +30,10 @@ pub(crate) struct Sink<'t> {
 
 /// A value of the document.
 pub(crate) struct Item<'t> {
-    value: &'t DeValue<'t>,
-    span: Range<usize>,
-    path: String,
-    sink: &'t Sink<'t>,
-}
-
-/// A table of the document, some of whose keys have been asked for.
-pub(crate) struct Table<'t> {
-    entries: &'t DeTable<'t>,
-    span: Range<usize>,
-    path: String,
-    sink: &'t Sink<'t>,
-    known: RefCell<Vec<&'static str>>,
-    missing: RefCell<Vec<&'static str>>,
+    pub(crate) value: &'t DeValue<'t>,
+    pub(crate) span: Range<usize>,
+    pub(crate) path: String,
+    pub(crate) sink: &'t Sink<'t>,
 }
 
 /// What readers of one section need to know of others, as far as it can be read.
@@ -86,7 +77,7 @@ impl<'t> Sink<'t> {
     }
 
     /// The text of a span, as much of it as fits into a message.
-    fn quote(&self, span: Range<usize>) -> String {
+    pub(crate) fn quote(&self, span: Range<usize>) -> String {
         let text = self.text.get(span).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
         let mut short: String = line.chars().take(LONGEST_QUOTE).collect();
@@ -124,7 +115,7 @@ impl<'t> Item<'t> {
         self.report(expected.to_owned(), near.map(|near| format!("\"{near}\"")))
     }
 
-    fn report(&self, expected: String, help: Option<String>) -> Reported {
+    pub(crate) fn report(&self, expected: String, help: Option<String>) -> Reported {
         let found = self.sink.quote(self.span.clone());
         self.sink.push(&self.path, self.span.clone(), found, expected, help)
     }
@@ -216,14 +207,7 @@ impl<'t> Item<'t> {
     /// A table; what the reader has not asked for when it returns is refused.
     pub(crate) fn table<T>(&self, read: impl FnOnce(&Table<'t>) -> Read<T>) -> Read<T> {
         let entries = self.value.as_table().ok_or_else(|| self.reject("a table"))?;
-        let table = Table {
-            entries,
-            span: self.span.clone(),
-            path: self.path.clone(),
-            sink: self.sink,
-            known: RefCell::default(),
-            missing: RefCell::default(),
-        };
+        let table = Table::new(entries, self.span.clone(), self.path.clone(), self.sink);
         let out = read(&table);
         table.finish();
         out
@@ -254,87 +238,6 @@ impl<'t> Item<'t> {
     }
 }
 
-impl<'t> Table<'t> {
-    fn find(&self, key: &'static str) -> Option<Item<'t>> {
-        self.known.borrow_mut().push(key);
-        let value = self.entries.get(key)?;
-        let path = join(&self.path, key);
-        Some(Item { value: value.get_ref(), span: value.span(), path, sink: self.sink })
-    }
-
-    pub(crate) fn required<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&Item<'t>) -> Read<T>,
-    ) -> Read<T> {
-        match self.find(key) {
-            Some(item) => read(&item),
-            None => {
-                self.missing.borrow_mut().push(key);
-                Err(Reported)
-            }
-        }
-    }
-
-    pub(crate) fn optional<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&Item<'t>) -> Read<T>,
-    ) -> Read<Option<T>> {
-        self.find(key).map(|item| read(&item)).transpose()
-    }
-
-    pub(crate) fn or<T>(
-        &self,
-        key: &'static str,
-        default: T,
-        read: impl FnOnce(&Item<'t>) -> Read<T>,
-    ) -> Read<T> {
-        self.optional(key, read).map(|value| value.unwrap_or(default))
-    }
-
-    /// What is in it, for checks of the document as a whole.
-    pub(crate) fn entries(&self) -> &'t DeTable<'t> {
-        self.entries
-    }
-
-    /// Says that a key, of this table or deeper, may not be there.
-    pub(crate) fn reject_key(&self, path: &str, key: Range<usize>, expected: &str) {
-        let found = self.sink.quote(key.clone());
-        self.sink.push(path, key, found, expected.to_owned(), None);
-    }
-
-    fn finish(self) {
-        let mut missing = self.missing.into_inner();
-        let known = self.known.into_inner();
-        for (key, value) in self.entries {
-            let name: &str = key.get_ref();
-            if known.contains(&name) {
-                continue;
-            }
-            let path = join(&self.path, name);
-            let item = Item { value: value.get_ref(), span: key.span(), path, sink: self.sink };
-            let absent: Vec<&str> =
-                known.iter().filter(|known| !self.entries.contains_key(**known)).copied().collect();
-            let near = nearest(name, &absent).or_else(|| nearest(name, &known));
-            let mut sorted = known.clone();
-            sorted.sort_unstable();
-            let expected = match sorted.as_slice() {
-                [] => "no key here".to_owned(),
-                known => format!("one of the keys {}", known.join(", ")),
-            };
-            item.report(expected, near.map(|near| format!("`{near}`")));
-            // A misspelt key is one fault, not also a missing one.
-            missing.retain(|missing| Some(*missing) != near);
-        }
-        for key in missing {
-            let path = join(&self.path, key);
-            let expected = format!("the key `{key}`");
-            self.sink.push(&path, self.span.clone(), "no such key".to_owned(), expected, None);
-        }
-    }
-}
-
 fn push<T>(all: &mut Read<Vec<T>>, value: Read<T>) {
     match (all.as_mut(), value) {
         (Ok(values), Ok(value)) => values.push(value),
@@ -344,7 +247,7 @@ fn push<T>(all: &mut Read<Vec<T>>, value: Read<T>) {
 }
 
 /// The word that was probably meant.
-fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
+pub(crate) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
     let far = |other: &str| strsim::damerau_levenshtein(word, other);
     let near = words.iter().copied().min_by_key(|other| far(other))?;
     (far(near) <= 1 + near.len() / 4).then_some(near)

@@ -6,7 +6,8 @@ use evidence::{Allowed, DebugPolicy, HostData, Measurement, Policy, Product, Tcb
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::read::{Context, Item, Read, Table};
+use crate::read::{Context, Item, Read};
+use crate::table::Table;
 use crate::words::{Cloud, Feed};
 
 /// What was read of it; [`ServerRequirements`](crate::ServerRequirements) and [`Workload`](crate::Workload) take it over.

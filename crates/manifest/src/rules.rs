@@ -6,9 +6,10 @@ use evidence::{Allowed, DebugPolicy, HostData, Measurement, Policy, Product, Tcb
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::read::{Context, Item, Read, Table};
+use crate::read::{Context, Item, Read};
 use crate::requirements::{Requirements, Uvm, as_flag, policy};
 use crate::schema::{Hex32, Hex48, TcbTable};
+use crate::table::Table;
 use crate::text::{ClaimName, ExactText, Field, HttpsUrl, Name, PathGlob};
 use crate::words::{Action, Login, WorkloadKind};
 

@@ -7,9 +7,10 @@ use evidence::{Allowed, DebugPolicy, HostData, Measurement, Policy, Product, Tcb
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::read::{Context, Item, Read, Reported, Table};
+use crate::read::{Context, Item, Read, Reported};
 use crate::requirements::{Requirements, Uvm, as_flag, policy};
 use crate::schema::{Hex48, TcbTable};
+use crate::table::Table;
 use crate::text::{AgeRecipient, FilePath, HttpsUrl, Name, ProviderName, TlsName, VaultName};
 use crate::words::{Cloud, Compliance, Curve, TlsSource, Trust};
 
