@@ -234,7 +234,7 @@ text!(
     /// A text that a token must have to the letter.
     ExactText,
     "a text of 1 to 512 printable characters",
-    r"^\P{C}{1,512}$",
+    r"^[^\x00-\x1f\x7f-\x9f]{1,512}$",
     |text| (1..=512).contains(&text.chars().count()) && !text.contains(char::is_control)
 );
 
