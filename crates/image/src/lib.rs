@@ -8,3 +8,4 @@
 pub mod archive;
 pub mod cce;
 pub mod layer;
+pub mod oci;

@@ -1,0 +1,22 @@
+//! OCI images: built so that equal files give equal digests, and read so that nothing unchecked passes.
+//!
+//! OCI image specification 1.1, with Docker's schema 2 accepted for reading. Every blob is checked against the digest
+//! and size that name it, layers also against the configuration's `diff_ids`, while they stream. What is not a Linux
+//! image for amd64 with tar or gzip layers is refused with its media type: foreign layers, zstd, artifacts.
+
+mod build;
+mod digest;
+mod layer_reader;
+mod layout;
+mod measure;
+mod read;
+
+pub use self::build::{Blob, BuildError, File, Image, Spec, build};
+pub use self::digest::{Digest, NotADigest};
+pub use self::layer_reader::LayerReader;
+pub use self::layout::{Layout, LayoutError, write_layout};
+pub use self::measure::{Blobs, ImageError, LayerRecord, MeasuredImage, measure};
+pub use self::read::{Compression, Config, Described, DocumentError, LayerBlob, Manifest};
+
+#[cfg(test)]
+mod tests;
