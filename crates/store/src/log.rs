@@ -1,0 +1,191 @@
+//! The log as objects: `log/<n>`, n in 20 digits so that a listing is in order.
+//!
+//! Writing is create-if-absent of bytes that never change between tries. An error or a silence of the storage says nothing about whether the
+//! object now exists, so the same bytes are put again, and when the place is taken, whoever holds it is read and compared: the salt of an attempt is
+//! unique, so equal bytes are this attempt.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::{
+    Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{Damage, Hash, OpenError, StorageError};
+
+/// The end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of its last commit.
+    pub n: u64,
+    /// The hash of its last commit.
+    pub hash: Hash,
+}
+
+impl Head {
+    /// Before commit 1.
+    pub(crate) const START: Self = Self { n: 0, hash: Hash::NONE };
+}
+
+/// How long to try.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// One request.
+    pub(crate) request: Duration,
+    /// All tries of one write.
+    pub(crate) write: Duration,
+}
+
+/// The objects of one log.
+pub(crate) struct Log {
+    objects: Arc<dyn ObjectStore>,
+    patience: Patience,
+}
+
+/// What became of an attempt.
+pub(crate) enum Sent {
+    /// It is the commit.
+    Kept,
+    /// Another one is.
+    Lost(Bytes),
+    /// Not known.
+    InDoubt(StorageError),
+}
+
+impl Log {
+    pub(crate) fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects, patience: PATIENCE }
+    }
+
+    pub(crate) fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Reads commit `n`; `None` if there is none.
+    pub(crate) async fn read(&self, n: u64) -> Result<Option<Bytes>, StorageError> {
+        let doing = || format!("reading commit {n}");
+        match timeout(self.patience.request, read(&*self.objects, &path(n))).await {
+            Err(_) => Err(StorageError::Silent { doing: doing() }),
+            Ok(Err(Error::NotFound { .. })) => Ok(None),
+            Ok(Err(source)) => Err(StorageError::Refused { doing: doing(), source }),
+            Ok(Ok(bytes)) => Ok(Some(bytes)),
+        }
+    }
+
+    /// The highest number for which the listing has an object; 0 if it has none. Every object in the folder has to be a commit.
+    pub(crate) async fn last(&self) -> Result<u64, OpenError> {
+        let mut listing = self.objects.list(Some(&Path::from(FOLDER)));
+        let mut last = 0;
+        loop {
+            let refused =
+                |source| StorageError::Refused { doing: "listing the log".into(), source };
+            let silent = |_| StorageError::Silent { doing: "listing the log".into() };
+            let next = timeout(self.patience.request, listing.try_next())
+                .await
+                .map_err(silent)
+                .map_err(OpenError::Unavailable)?;
+            let Some(meta) = next.map_err(refused).map_err(OpenError::Unavailable)? else {
+                return Ok(last);
+            };
+            let n = number(&meta.location)
+                .ok_or_else(|| Damage::UnexpectedObject { path: meta.location.to_string() })?;
+            last = last.max(n);
+        }
+    }
+
+    /// Sends an attempt until its fate is known or patience ends.
+    pub(crate) async fn send(&self, n: u64, attempt: &Bytes) -> Sent {
+        let path = path(n);
+        let deadline = Instant::now() + self.patience.write;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let fault = match self.try_once(n, &path, attempt).await {
+                Sent::InDoubt(fault) => fault,
+                known @ (Sent::Kept | Sent::Lost(_)) => return known,
+            };
+            if hopeless(&fault) || Instant::now() + pause >= deadline {
+                return Sent::InDoubt(fault);
+            }
+            tracing::debug!(n, error = %fault, "putting the same commit again");
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn try_once(&self, n: u64, path: &Path, attempt: &Bytes) -> Sent {
+        let doing = || format!("writing commit {n}");
+        let create = PutOptions::from(PutMode::Create);
+        let put = self.objects.put_opts(path, PutPayload::from_bytes(attempt.clone()), create);
+        match timeout(self.patience.request, put).await {
+            Err(_) => Sent::InDoubt(StorageError::Silent { doing: doing() }),
+            Ok(Ok(_)) => Sent::Kept,
+            // Azure says 409 or, for the same condition, 412.
+            Ok(Err(source @ (Error::AlreadyExists { .. } | Error::Precondition { .. }))) => {
+                match self.read(n).await {
+                    Ok(Some(winner)) if winner == *attempt => Sent::Kept,
+                    Ok(Some(winner)) => Sent::Lost(winner),
+                    // Taken and absent: somebody is deleting, or the storage lags. Ask again.
+                    Ok(None) => Sent::InDoubt(StorageError::Refused { doing: doing(), source }),
+                    Err(fault) => Sent::InDoubt(fault),
+                }
+            }
+            Ok(Err(source)) => Sent::InDoubt(StorageError::Refused { doing: doing(), source }),
+        }
+    }
+}
+
+/// The whole of one object.
+pub(crate) async fn read(objects: &dyn ObjectStore, path: &Path) -> Result<Bytes, Error> {
+    objects.get(path).await?.bytes().await
+}
+
+/// Would the same request get another answer soon? An attempt may still have been kept before its refusal, so it stays in doubt.
+fn hopeless(fault: &StorageError) -> bool {
+    matches!(
+        fault,
+        StorageError::Refused {
+            source: Error::PermissionDenied { .. }
+                | Error::Unauthenticated { .. }
+                | Error::NotImplemented { .. },
+            ..
+        }
+    )
+}
+
+fn path(n: u64) -> Path {
+    Path::from(format!("{FOLDER}/{n:020}"))
+}
+
+fn number(path: &Path) -> Option<u64> {
+    let name = path.as_ref().strip_prefix(FOLDER)?.strip_prefix('/')?;
+    let n = name.parse().ok()?;
+    (n > 0 && *path == self::path(n)).then_some(n)
+}
+
+const FOLDER: &str = "log";
+const PATIENCE: Patience =
+    Patience { request: Duration::from_secs(20), write: Duration::from_secs(60) };
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order_and_only_ours_are_read() {
+        assert_eq!(path(12).as_ref(), "log/00000000000000000012");
+        assert_eq!(number(&path(u64::MAX)), Some(u64::MAX));
+        for bad in [
+            "log/12",
+            "log/00000000000000000000",
+            "log/0000000000000000001x",
+            "log/a/00000000000000000001",
+            "other/1",
+        ] {
+            assert_eq!(number(&Path::from(bad)), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Recovery shares: each sealed to one person's age recipient and kept beside the log, so that a copy of the objects can be opened by a quorum
+//! without any cloud.
+//!
+//! Nobody reads them in normal life, so a fault would be noticed when it is too late: each is read back when it is written. Opening one needs
+//! the holder's age identity, on the holder's own machine or inside an attested server.
+
+use std::{str::FromStr, sync::Arc};
+
+use object_store::{ObjectStore, PutMode, PutOptions, PutPayload, path::Path};
+use secrecy::SecretSlice;
+
+use crate::{
+    Hash, IdentityId, MalformedShare, RecoveryRef, RecoverySet, Share, StorageError,
+    first::FIRST_GENERATION, log::read,
+};
+
+/// A person who can open one recovery share: an age X25519 recipient (`age1…`).
+#[derive(Clone)]
+pub struct Recipient {
+    key: age::x25519::Recipient,
+}
+
+impl FromStr for Recipient {
+    type Err = RecoveryError;
+
+    fn from_str(text: &str) -> Result<Self, RecoveryError> {
+        Ok(Self {
+            key: text.parse().map_err(|_| RecoveryError::Recipient { text: text.to_owned() })?,
+        })
+    }
+}
+
+impl std::fmt::Display for Recipient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.key.fmt(f)
+    }
+}
+
+/// Seals one share to each recipient and writes them as `recovery/<identity>/<generation>/<i>`, create-if-absent, and reads each back. What is
+/// returned goes into the first header; until it is there, the objects count for nothing.
+pub async fn write_recovery(
+    objects: &Arc<dyn ObjectStore>,
+    identity: IdentityId,
+    threshold: u8,
+    shares: &[Share],
+    recipients: &[Recipient],
+) -> Result<RecoverySet, RecoveryError> {
+    if shares.len() != recipients.len() {
+        return Err(RecoveryError::Count { shares: shares.len(), recipients: recipients.len() });
+    }
+    let mut set = RecoverySet { threshold, shares: Vec::new() };
+    for (i, (share, recipient)) in (1_u32..).zip(shares.iter().zip(recipients)) {
+        let sealed =
+            age::encrypt(&recipient.key, share.expose_secret()).map_err(|_| RecoveryError::Seal)?;
+        let sha256 = Hash::of(&sealed);
+        let object = Path::from(format!("recovery/{identity}/{FIRST_GENERATION}/{i}"));
+        let refused = |what: &str, source| {
+            RecoveryError::Unavailable(StorageError::Refused {
+                doing: format!("{what} recovery share {i}"),
+                source,
+            })
+        };
+        let create = PutOptions::from(PutMode::Create);
+        let put = objects.put_opts(&object, PutPayload::from(sealed), create).await;
+        // A put may have been kept although its answer was lost; reading decides.
+        match read(&**objects, &object).await {
+            Ok(kept) if Hash::of(&kept) == sha256 => {}
+            Ok(_) => return Err(RecoveryError::Other { object: object.to_string() }),
+            Err(source) => {
+                return Err(refused(
+                    if put.is_err() { "writing" } else { "reading back" },
+                    put.err().unwrap_or(source),
+                ));
+            }
+        }
+        set.shares.push(RecoveryRef {
+            object: object.into(),
+            sha256,
+            recipient: recipient.to_string(),
+        });
+    }
+    Ok(set)
+}
+
+/// Opens one recovery share with its holder's age identity (`AGE-SECRET-KEY-1…`).
+pub fn unseal_share(object: &[u8], holder: &secrecy::SecretString) -> Result<Share, UnsealError> {
+    use secrecy::ExposeSecret;
+    let holder: age::x25519::Identity =
+        holder.expose_secret().parse().map_err(|_| UnsealError::Holder)?;
+    let bytes: SecretSlice<u8> =
+        age::decrypt(&holder, object).map_err(|_| UnsealError::NotForHolder)?.into();
+    Ok(Share::parse(bytes.expose_secret())?)
+}
+
+/// Why recovery shares were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// Not an age X25519 recipient.
+    #[error("{text:?} is not an age recipient (age1…)")]
+    Recipient {
+        /// As given.
+        text: String,
+    },
+    /// Each holder gets exactly one share.
+    #[error("{shares} shares for {recipients} recipients")]
+    Count {
+        /// As given.
+        shares: usize,
+        /// As given.
+        recipients: usize,
+    },
+    /// age refused.
+    #[error("sealing a recovery share")]
+    Seal,
+    /// Another object lies there.
+    #[error("{object} is not what was written")]
+    Other {
+        /// Its path.
+        object: String,
+    },
+    /// The storage did not do as asked.
+    #[error("writing the recovery shares")]
+    Unavailable(#[source] StorageError),
+}
+
+/// Why a recovery share did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum UnsealError {
+    /// The identity is none.
+    #[error("not an age identity (AGE-SECRET-KEY-1…)")]
+    Holder,
+    /// It was sealed to somebody else, or was changed.
+    #[error("the recovery share does not open for this holder")]
+    NotForHolder,
+    /// What was inside is no share.
+    #[error(transparent)]
+    Malformed(#[from] MalformedShare),
+}

@@ -1,0 +1,40 @@
+//! A consistent view of the state as it was at one commit.
+
+use std::sync::Arc;
+
+use crate::{Entry, Head, Key, Page, Version, store::Shared};
+
+/// The state after one commit; later commits do not change it. Holding one keeps overwritten values in memory, so drop it soon.
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    head: Head,
+    at: Version,
+}
+
+impl Snapshot {
+    pub(crate) fn take(shared: Arc<Shared>) -> Self {
+        let (head, at) = shared.write_state(|state| (state.head(), state.hold()));
+        Self { shared, head, at }
+    }
+
+    /// The commit that this is the state of.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The value of a key.
+    pub fn entry(&self, key: &Key) -> Option<Entry> {
+        self.shared.read_state(|state| state.get_at(key, self.at))
+    }
+
+    /// At most `limit` entries whose names begin with `prefix` and follow `after`.
+    pub fn range(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Page {
+        self.shared.read_state(|state| state.range(prefix, after, limit, self.at))
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.shared.write_state(|state| state.release(self.at));
+    }
+}

@@ -1,0 +1,125 @@
+//! Opening a store that exists.
+
+use std::sync::{Arc, RwLock};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
+use tokio::sync::watch;
+
+use super::{Settings, Shared, Store};
+use crate::{
+    AnchorStore, Damage, Demand, Hash, Head, IdentityId, IdentityKey, OpenError, RootKey, anchor,
+    commit::{Opened, Sealed},
+    first::first_header,
+    keyring::Keyring,
+    log::Log,
+    state::State,
+};
+
+impl Store {
+    /// Opens the store, in the order:
+    /// 1. there is a first commit, and its header has a form that we know;
+    /// 2. it names the expected identity;
+    /// 3. the root key opens its keyring;
+    /// 4. the anchor, if it is there, was made by this store; if it is not there, that is allowed;
+    /// 5. every commit up to the last that is listed, and every later one that is found, is there, in its place, behind its predecessor, and opens;
+    /// 6. the identity key inside commit 1 is that of the identity outside;
+    /// 7. the history reaches the anchor and agrees with it.
+    pub async fn open(
+        objects: &Arc<dyn ObjectStore>,
+        root: &RootKey,
+        expected: &IdentityId,
+        (anchors, demand): (&dyn AnchorStore, Demand),
+        settings: &Settings,
+    ) -> Result<Self, OpenError> {
+        let log = settings.log(objects);
+        let Some(object) = log.read(1).await.map_err(OpenError::Unavailable)? else {
+            return Err(if log.last().await? == 0 {
+                OpenError::NoStore
+            } else {
+                Damage::Missing { n: 1 }.into()
+            });
+        };
+        let first = first_header(&object)?;
+        let id = first.identity().id();
+        if id != *expected {
+            return Err(OpenError::OtherStore { expected: *expected, found: id });
+        }
+        let keyring = Keyring::open(first.keyring(), root, id, first.generation())
+            .map_err(|_| OpenError::WrongRootKey)?;
+
+        // Read before the log: other servers may raise it while we read on, and never beyond what is durable.
+        let anchor = anchors.read().await.map_err(OpenError::AnchorUnavailable)?;
+        let anchored = anchor.map(|anchor| anchor.open(id, &keyring)).transpose();
+        let watched = anchored.as_ref().ok().copied().flatten();
+
+        let fold = fold(&log, id, &keyring, watched).await?;
+        let head = fold.state.head();
+        let identity = fold.identity.filter(|key| key.public() == first.identity());
+        let identity = identity.ok_or(Damage::OtherIdentityInside { named: id })?;
+        match anchored {
+            Err(fault) => return Err(OpenError::AnchorNotOurs { reason: fault.0, found: head }),
+            Ok(Some(anchored)) => anchor::check(anchored, fold.at_anchor, head)?,
+            Ok(None) if demand == Demand::Anchored => {
+                return Err(OpenError::Unanchored { found: head });
+            }
+            Ok(None) => {}
+        }
+        let (heads, _) = watch::channel(head);
+        let rng = Arc::clone(&settings.rng);
+        Ok(Self::start(Shared {
+            log,
+            identity,
+            keyring,
+            rng,
+            first,
+            state: RwLock::new(fold.state),
+            heads,
+        }))
+    }
+}
+
+/// The fold of the whole log.
+struct Fold {
+    state: State,
+    identity: Option<IdentityKey>,
+    at_anchor: Option<Hash>,
+}
+
+impl Fold {
+    fn add(&mut self, opened: Opened, watched: Option<Head>) {
+        if watched.is_some_and(|anchored| anchored.n == opened.head.n) {
+            self.at_anchor = Some(opened.head.hash);
+        }
+        let _applied = self.state.apply(opened.head, &opened.body.transactions);
+        if let Some(key) = opened.body.identity {
+            self.identity = Some(key);
+        }
+    }
+}
+
+async fn fold(
+    log: &Log,
+    id: IdentityId,
+    keyring: &Keyring,
+    watched: Option<Head>,
+) -> Result<Fold, OpenError> {
+    let mut fold = Fold { state: State::new(), identity: None, at_anchor: None };
+    let last = log.last().await?;
+    // Several reads are under way at once; they arrive in order.
+    let mut commits = stream::iter(1..=last).map(|n| log.read(n)).buffered(READ_AHEAD);
+    while let Some(object) = commits.try_next().await.map_err(OpenError::Unavailable)? {
+        let n = fold.state.head().n.saturating_add(1);
+        let object = object.ok_or(Damage::Missing { n })?;
+        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?, watched);
+    }
+    loop {
+        let n = fold.state.head().n.saturating_add(1);
+        let Some(object) = log.read(n).await.map_err(OpenError::Unavailable)? else {
+            return Ok(fold);
+        };
+        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?, watched);
+    }
+}
+
+const READ_AHEAD: usize = 16;

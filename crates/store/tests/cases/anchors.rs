@@ -1,0 +1,100 @@
+//! Freshness: what is older than the anchor, forked from it or without it is refused.
+
+use std::sync::Arc;
+
+use object_store::{ObjectStore, memory::InMemory};
+use store::{AnchorError, Demand, OpenError, Store};
+
+use super::adversary::{copy, path};
+use crate::conformance::{MemoryAnchor, World, put, settings};
+
+async fn open(
+    world: &World,
+    objects: &Arc<dyn ObjectStore>,
+    demand: Demand,
+) -> Result<Store, OpenError> {
+    Store::open(objects, &world.root, &world.id, (&world.anchors, demand), &settings()).await
+}
+
+#[tokio::test]
+async fn a_store_older_than_its_anchor_is_refused() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    store.commit(put("a", b"1")).await.unwrap();
+    let old = copy(&world.objects, |_| true).await;
+    store.commit(put("a", b"2")).await.unwrap();
+    let anchored = store.raise_anchor(&world.anchors).await.unwrap();
+    assert_eq!(anchored, store.head());
+    let refused = open(&world, &old, Demand::MayBeAbsent).await.err().unwrap();
+    let OpenError::RolledBack { anchored: seen, found } = refused else { panic!("{refused}") };
+    assert_eq!((seen, found.n), (anchored, 2));
+    assert_eq!(world.open().await.unwrap().head(), anchored);
+}
+
+#[tokio::test]
+async fn a_store_forked_before_its_anchor_is_refused() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    let fork = copy(&world.objects, |_| true).await;
+    store.commit(put("a", b"here")).await.unwrap();
+    let anchored = store.raise_anchor(&world.anchors).await.unwrap();
+
+    let there = Store::open(
+        &fork,
+        &world.root,
+        &world.id,
+        (&MemoryAnchor::default(), Demand::MayBeAbsent),
+        &settings(),
+    )
+    .await
+    .unwrap();
+    there.commit(put("a", b"there")).await.unwrap();
+    let refused = there.raise_anchor(&world.anchors).await;
+    assert!(
+        matches!(refused, Err(AnchorError::Forked { .. })),
+        "the same number with another hash"
+    );
+    there.commit(put("a", b"further")).await.unwrap();
+    let refused = open(&world, &fork, Demand::Anchored).await.err().unwrap();
+    let OpenError::Forked { anchored: seen, head, .. } = refused else { panic!("{refused}") };
+    assert_eq!((seen, head), (anchored, there.head()));
+}
+
+#[tokio::test]
+async fn a_missing_anchor_is_refused_where_one_is_demanded() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    *world.anchors.0.lock().unwrap() = None;
+    let refused = open(&world, &world.objects, Demand::Anchored).await.err().unwrap();
+    let OpenError::Unanchored { found } = refused else { panic!("{refused}") };
+    assert_eq!(found, store.head());
+    open(&world, &world.objects, Demand::MayBeAbsent).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_anchor_of_another_store_or_a_changed_one_is_refused() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    store.commit(put("a", b"1")).await.unwrap();
+    let (other, _) = World::birth(Arc::new(InMemory::new())).await;
+    let own = world.anchors.0.lock().unwrap().clone().unwrap();
+    let foreign = other.anchors.0.lock().unwrap().clone().unwrap();
+    for text in [foreign, own.replacen("1.1.1.", "1.1.2.", 1), own.replacen("1.1.1.", "1.2.1.", 1)]
+    {
+        *world.anchors.0.lock().unwrap() = Some(text);
+        let refused = open(&world, &world.objects, Demand::MayBeAbsent).await.err().unwrap();
+        assert!(matches!(refused, OpenError::AnchorNotOurs { .. }), "{refused}");
+        assert!(matches!(store.raise_anchor(&world.anchors).await, Err(AnchorError::NotOurs(_))));
+    }
+    *world.anchors.0.lock().unwrap() = Some("junk".into());
+    let refused = open(&world, &world.objects, Demand::MayBeAbsent).await.err().unwrap();
+    assert!(matches!(refused, OpenError::AnchorUnavailable(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn an_anchor_is_never_lowered() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    let behind = world.open().await.unwrap();
+    store.commit(put("a", b"1")).await.unwrap();
+    store.raise_anchor(&world.anchors).await.unwrap();
+    assert_eq!(behind.head().n, 1);
+    assert_eq!(behind.raise_anchor(&world.anchors).await.unwrap(), store.head());
+    assert_eq!(world.open().await.unwrap().head(), store.head());
+    assert!(path(1).as_ref().starts_with("log/"));
+}

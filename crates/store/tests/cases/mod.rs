@@ -1,0 +1,7 @@
+mod adversary;
+mod anchors;
+mod backends;
+mod crashes;
+mod faults;
+mod faulty;
+mod nonces;
