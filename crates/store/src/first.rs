@@ -176,14 +176,8 @@ impl FirstHeader {
 /// Reads the first header without opening anything; see the module's words on what it is worth. `None` is an empty store, fit for a birth: no first
 /// commit and no later one either.
 pub async fn read_first(objects: &Arc<dyn ObjectStore>) -> Result<Option<FirstHeader>, OpenError> {
-    let log = Log::new(Arc::clone(objects));
-    let Some(object) = log.read(1).await.map_err(OpenError::Unavailable)? else {
-        return match log.last().await? {
-            0 => Ok(None),
-            _ => Err(Damage::Missing { n: 1 }.into()),
-        };
-    };
-    Ok(Some(first_header(&object)?))
+    let object = Log::new(Arc::clone(objects)).first().await?;
+    Ok(object.map(|object| first_header(&object)).transpose()?)
 }
 
 /// The first header of an object that is stored as commit 1.

@@ -74,6 +74,16 @@ impl Log {
         }
     }
 
+    /// Reads commit 1; `None` if there is no log. A log without its beginning is no empty place: somebody removed the beginning. The listing comes
+    /// first, so that a birth in between is not taken for that.
+    pub(crate) async fn first(&self) -> Result<Option<Bytes>, OpenError> {
+        let last = self.last().await?;
+        match self.read(1).await.map_err(OpenError::Unavailable)? {
+            None if last > 0 => Err(Damage::Missing { n: 1 }.into()),
+            first => Ok(first),
+        }
+    }
+
     /// The highest number for which the listing has an object; 0 if it has none. Every object in the folder has to be a commit.
     pub(crate) async fn last(&self) -> Result<u64, OpenError> {
         let mut listing = self.objects.list(Some(&Path::from(FOLDER)));

@@ -86,13 +86,9 @@ impl Store {
 }
 
 async fn refuse_existing(log: &Log) -> Result<(), CreateError> {
-    if let Some(winner) = log.read(1).await.map_err(CreateError::Unavailable)? {
-        return Err(lost(&winner));
-    }
-    match log.last().await {
-        Ok(0) => Ok(()),
-        // A log without a beginning is not an empty place: somebody removed the beginning.
-        Ok(_) => Err(Damage::Missing { n: 1 }.into()),
+    match log.first().await {
+        Ok(None) => Ok(()),
+        Ok(Some(winner)) => Err(lost(&winner)),
         Err(OpenError::Damaged(damage)) => Err(damage.into()),
         Err(OpenError::Unavailable(fault)) => Err(CreateError::Unavailable(fault)),
         Err(other) => Err(CreateError::Malformed(other.to_string())),

@@ -33,13 +33,7 @@ impl Store {
         settings: &Settings,
     ) -> Result<Self, OpenError> {
         let log = settings.log(objects);
-        let Some(object) = log.read(1).await.map_err(OpenError::Unavailable)? else {
-            return Err(if log.last().await? == 0 {
-                OpenError::NoStore
-            } else {
-                Damage::Missing { n: 1 }.into()
-            });
-        };
+        let object = log.first().await?.ok_or(OpenError::NoStore)?;
         let first = first_header(&object)?;
         let id = first.identity().id();
         if id != *expected {
