@@ -174,10 +174,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// How documents name it: SHA-256 of the uncompressed point.
+    /// How documents name it: SHA-256 of the DER SubjectPublicKeyInfo (RFC 5480).
     #[must_use]
     pub fn id(&self) -> Sha256 {
-        self.public_key.sha256()
+        Sha256::of(&[P256_SPKI_HEAD, self.public_key.point()].concat())
     }
 }
 
@@ -287,6 +287,12 @@ pub enum BundleError {
         artefact: &'static str,
     },
 }
+
+/// What stands before the uncompressed point in a P-256 SubjectPublicKeyInfo.
+const P256_SPKI_HEAD: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 #[cfg(test)]
 mod tests {

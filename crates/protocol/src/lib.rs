@@ -9,6 +9,7 @@
 pub mod attest;
 pub mod b64;
 pub mod bundle;
+pub mod encrypted_key;
 pub mod grant;
 pub mod jwk;
 pub mod jws;
