@@ -9,14 +9,15 @@
 
 mod container;
 mod enforce;
+mod ours;
 mod rego;
 
 pub use self::container::{
-    Capabilities, Container, ContainerSpec, EnvironmentRule, ExecProcess, Fragment, IdName,
-    IdStrategy, Mount, Privileges, Required, Strategy, UserRule, Volume, VolumeAccess,
-    default_capabilities,
+    Capabilities, Container, EnvironmentRule, ExecProcess, Fragment, IdName, IdStrategy, Mount,
+    Required, Strategy, UserRule,
 };
 pub use self::enforce::{Identity, Permitted, Refused, Started};
+pub use self::ours::{ContainerSpec, Privileges, Volume, VolumeAccess, default_capabilities};
 pub use self::rego::{NotOurs, host_data};
 
 /// What a whole container group may run.
@@ -69,10 +70,8 @@ impl GroupPolicy {
         if containers.is_empty() {
             return Err(PolicyError::Empty);
         }
-        let mut containers: Vec<_> = containers
-            .into_iter()
-            .map(|spec| Container::new(spec, mode))
-            .collect::<Result<_, _>>()?;
+        let mut containers: Vec<_> =
+            containers.into_iter().map(|spec| Container::new(spec, mode)).collect();
         containers.push(Container::pause());
         Self::checked(mode, vec![Fragment::infrastructure()], containers)
     }

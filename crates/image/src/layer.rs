@@ -27,6 +27,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::error::shown;
 pub use self::error::{LayerError, LayerFault};
 pub use self::inode::ENTRIES_MAX;
 

@@ -9,3 +9,4 @@ pub mod archive;
 pub mod cce;
 pub mod layer;
 pub mod oci;
+pub mod unpack;
