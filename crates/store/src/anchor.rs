@@ -10,7 +10,10 @@ use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::{Head, IdentityId, KeyId, OpenError, keyring::Keyring, seal::SealError};
+use crate::{
+    Hash, Head, IdentityId, KeyId, OpenError, keyring::Keyring, seal::SealError, state::State,
+    store::Shared,
+};
 
 /// Where one anchor is kept. Implementations only read and write; they judge nothing.
 #[async_trait]
@@ -129,13 +132,13 @@ pub enum AnchorError {
     /// The anchor that is there cannot be believed; it is left as it is.
     #[error("the anchor is not one of this store: {0}")]
     NotOurs(&'static str),
-    /// The anchor saw another commit at the place of our head: two histories are alive.
-    #[error("commit {} is {} here and was anchored as {}", head.n, head.hash, anchored.hash)]
+    /// The anchor saw another commit than this history has at that place: two histories are alive.
+    #[error("commit {} is {here} here and was anchored as {}", anchored.n, anchored.hash)]
     Forked {
         /// What the anchor saw.
         anchored: Head,
-        /// Ours.
-        head: Head,
+        /// The hash of our commit at that place.
+        here: Hash,
     },
     /// Its place did not answer.
     #[error(transparent)]
@@ -145,37 +148,37 @@ pub enum AnchorError {
     Seal(#[from] SealError),
 }
 
-/// Compares what the anchor saw with the history that was read: `at_anchor` is the hash of this history's commit at the anchor's place.
-pub(crate) fn check(
-    anchored: Head,
-    at_anchor: Option<crate::Hash>,
-    head: Head,
-) -> Result<(), OpenError> {
-    match at_anchor {
+/// Compares what the anchor saw with a history.
+pub(crate) fn check(anchored: Head, state: &State) -> Result<(), OpenError> {
+    let head = state.head();
+    match state.hash_of(anchored.n) {
         None => Err(OpenError::RolledBack { anchored, found: head }),
         Some(found) if found != anchored.hash => Err(OpenError::Forked { anchored, found, head }),
         Some(_) => Ok(()),
     }
 }
 
-/// Raises the anchor to `head` unless it is there or further already.
-pub(crate) async fn raise(
-    anchors: &dyn AnchorStore,
-    identity: IdentityId,
-    head: Head,
-    keyring: &Keyring,
-) -> Result<Head, AnchorError> {
-    if let Some(anchor) = anchors.read().await? {
-        let anchored =
-            anchor.open(identity, keyring).map_err(|fault| AnchorError::NotOurs(fault.0))?;
-        if anchored.n == head.n && anchored.hash != head.hash {
-            return Err(AnchorError::Forked { anchored, head });
-        }
-        if anchored.n >= head.n {
-            return Ok(anchored);
+/// Raises the anchor to the head unless it is there or further already.
+pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
+    let identity = shared.identity.public().id();
+    let anchor = anchors.read().await?;
+    let anchored = anchor
+        .map(|anchor| {
+            anchor.open(identity, &shared.keyring).map_err(|fault| AnchorError::NotOurs(fault.0))
+        })
+        .transpose()?;
+    let head = shared.read_state(State::head);
+    if let Some(anchored) = anchored {
+        match shared.read_state(|state| state.hash_of(anchored.n)) {
+            Some(here) if here != anchored.hash => {
+                return Err(AnchorError::Forked { anchored, here });
+            }
+            Some(_) if anchored.n < head.n => {}
+            // The anchor is at our head, or another server was further when it raised it.
+            Some(_) | None => return Ok(anchored),
         }
     }
-    anchors.write(&SealedAnchor::seal(identity, head, keyring)?).await?;
+    anchors.write(&SealedAnchor::seal(identity, head, &shared.keyring)?).await?;
     Ok(head)
 }
 
@@ -186,7 +189,7 @@ mod tests {
     use aws_lc_rs::rand::SystemRandom;
 
     use super::*;
-    use crate::{Hash, IdentityKey};
+    use crate::IdentityKey;
 
     #[test]
     fn only_the_text_that_was_sealed_opens() {

@@ -26,7 +26,7 @@ pub(crate) struct Body {
     pub(crate) transactions: Vec<Transaction>,
 }
 
-/// Writes the body behind what `to` holds already, padded. `to` must have room for [`padded_length`], so that no copy is left behind.
+/// Writes the body behind what `to` holds already, padded. It makes room first, so that no copy is left behind by growing.
 pub(crate) fn write(
     to: &mut Vec<u8>,
     identity: Option<&IdentityKey>,

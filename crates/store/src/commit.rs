@@ -175,3 +175,59 @@ const _: () = assert!(
     8 + 2 + 2 + 4 + 8 + 32 + seal::SALT_LENGTH + 4 + 4 == HEADER_LENGTH,
     "the layout above"
 );
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Seals a draft and opens it as the commit that it is.
+    fn check(draft: &Draft<'_>) -> Result<Opened, Damage> {
+        let keyring = Keyring::generate(&SystemRandom::new()).unwrap();
+        let object = draft.seal(&keyring, &SystemRandom::new()).unwrap();
+        Sealed::parse(draft.after.n + 1, &object)?.open(draft.identity, draft.after, &keyring)
+    }
+
+    fn draft(key: &IdentityKey, n: u64) -> Draft<'_> {
+        Draft {
+            identity: key.public().id(),
+            after: Head { n: n - 1, hash: Hash::NONE },
+            clear: &[],
+            key: (n == 1).then_some(key),
+            transactions: &[],
+        }
+    }
+
+    #[test]
+    fn the_identity_key_is_in_the_first_commit_and_nowhere_else() {
+        let key = IdentityKey::generate().unwrap();
+        assert!(check(&draft(&key, 1)).is_ok());
+        assert!(check(&draft(&key, 2)).is_ok());
+        let without = Draft { key: None, ..draft(&key, 1) };
+        assert!(matches!(check(&without), Err(Damage::MalformedBody { n: 1, .. })));
+        let with = Draft { key: Some(&key), ..draft(&key, 2) };
+        assert!(matches!(check(&with), Err(Damage::MalformedBody { n: 2, .. })));
+    }
+
+    #[test]
+    fn only_the_first_commit_has_a_clear_part() {
+        let key = IdentityKey::generate().unwrap();
+        assert!(check(&Draft { clear: b"header", ..draft(&key, 1) }).is_ok());
+        let later = Draft { clear: b"header", ..draft(&key, 2) };
+        assert_eq!(check(&later).err(), Some(Damage::NotACommit { n: 2 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(mut bytes: Vec<u8>, n: u64, ours: bool) {
+            if ours {
+                bytes.splice(0..0, [MAGIC.as_slice(), &FORMAT.to_be_bytes(), &[0, 0]].concat());
+            }
+            prop_assert!(Sealed::parse(n, &bytes).is_err());
+            let _body = body::parse(&bytes);
+            let _header = crate::first::FirstHeader::parse(&bytes);
+        }
+    }
+}

@@ -7,7 +7,8 @@
 use std::{str::FromStr, sync::Arc};
 
 use object_store::{ObjectStore, PutMode, PutOptions, PutPayload, path::Path};
-use secrecy::SecretSlice;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use crate::{
     Hash, IdentityId, MalformedShare, RecoveryRef, RecoverySet, Share, StorageError,
@@ -24,9 +25,7 @@ impl FromStr for Recipient {
     type Err = RecoveryError;
 
     fn from_str(text: &str) -> Result<Self, RecoveryError> {
-        Ok(Self {
-            key: text.parse().map_err(|_| RecoveryError::Recipient { text: text.to_owned() })?,
-        })
+        Ok(Self { key: text.parse().map_err(|_| RecoveryError::Recipient)? })
     }
 }
 
@@ -83,24 +82,21 @@ pub async fn write_recovery(
 }
 
 /// Opens one recovery share with its holder's age identity (`AGE-SECRET-KEY-1…`).
-pub fn unseal_share(object: &[u8], holder: &secrecy::SecretString) -> Result<Share, UnsealError> {
-    use secrecy::ExposeSecret;
+pub fn unseal_share(object: &[u8], holder: &SecretString) -> Result<Share, UnsealError> {
     let holder: age::x25519::Identity =
         holder.expose_secret().parse().map_err(|_| UnsealError::Holder)?;
-    let bytes: SecretSlice<u8> =
-        age::decrypt(&holder, object).map_err(|_| UnsealError::NotForHolder)?.into();
-    Ok(Share::parse(bytes.expose_secret())?)
+    let bytes =
+        Zeroizing::new(age::decrypt(&holder, object).map_err(|_| UnsealError::NotForHolder)?);
+    Ok(Share::parse(&bytes)?)
 }
 
 /// Why recovery shares were not written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     /// Not an age X25519 recipient.
-    #[error("{text:?} is not an age recipient (age1…)")]
-    Recipient {
-        /// As given.
-        text: String,
-    },
+    // The text is not repeated: somebody may have given an identity, which is secret.
+    #[error("not an age X25519 recipient (age1…)")]
+    Recipient,
     /// Each holder gets exactly one share.
     #[error("{shares} shares for {recipients} recipients")]
     Count {

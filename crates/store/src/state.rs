@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    Entry, Head, Key, Page, Precondition, Transaction, Version, Write,
+    Entry, Hash, Head, Key, Page, Precondition, Transaction, Version, Write,
     slot::{Held, Slot},
 };
 
@@ -24,6 +24,8 @@ pub(crate) struct State {
     many: BTreeSet<Key>,
     audit: Vec<AuditPlace>,
     audited: u64,
+    /// Of every commit, from 1 on: what an anchor is compared with, and what is read again.
+    hashes: Vec<Hash>,
 }
 
 /// A commit that holds audit records.
@@ -54,11 +56,18 @@ impl State {
             many: BTreeSet::new(),
             audit: Vec::new(),
             audited: 0,
+            hashes: Vec::new(),
         }
     }
 
     pub(crate) fn head(&self) -> Head {
         self.head
+    }
+
+    /// The hash of commit `n` of this history.
+    pub(crate) fn hash_of(&self, n: u64) -> Option<Hash> {
+        let index = usize::try_from(n.checked_sub(1)?).ok()?;
+        self.hashes.get(index).copied()
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -84,6 +93,7 @@ impl State {
         if self.audited > before {
             self.audit.push(AuditPlace { first: before.saturating_add(1), head });
         }
+        self.hashes.push(head.hash);
         self.head = head;
         applied
     }

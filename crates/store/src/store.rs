@@ -150,7 +150,7 @@ impl Store {
 
     /// Raises the anchor to the head, or finds it there or further already. Answers what is anchored.
     pub async fn raise_anchor(&self, anchors: &dyn AnchorStore) -> Result<Head, AnchorError> {
-        anchor::raise(anchors, self.identity().id(), self.head(), &self.shared.keyring).await
+        anchor::raise(anchors, &self.shared).await
     }
 
     /// Signs a message that says what it is with the store's identity.

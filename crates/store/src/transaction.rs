@@ -44,7 +44,9 @@ pub enum Write {
 impl Transaction {
     /// A transaction without content, made at `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self { at: now, preconditions: Vec::new(), writes: Vec::new() }
+        // The log keeps milliseconds, and memory and log say the same.
+        let at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        Self { at, preconditions: Vec::new(), writes: Vec::new() }
     }
 
     /// Only if the key has no value.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Hash, Value};
+use crate::Value;
 
 fn key(name: &str) -> Key {
     Key::parse(name).unwrap()

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{Settings, Shared, Store};
 use crate::{
-    AnchorStore, Damage, Demand, Hash, Head, IdentityId, IdentityKey, OpenError, RootKey, anchor,
+    AnchorStore, Damage, Demand, IdentityId, IdentityKey, OpenError, RootKey, anchor,
     commit::{Opened, Sealed},
     first::first_header,
     keyring::Keyring,
@@ -45,15 +45,14 @@ impl Store {
         // Read before the log: other servers may raise it while we read on, and never beyond what is durable.
         let anchor = anchors.read().await.map_err(OpenError::AnchorUnavailable)?;
         let anchored = anchor.map(|anchor| anchor.open(id, &keyring)).transpose();
-        let watched = anchored.as_ref().ok().copied().flatten();
 
-        let fold = fold(&log, id, &keyring, watched).await?;
+        let fold = fold(&log, id, &keyring).await?;
         let head = fold.state.head();
         let identity = fold.identity.filter(|key| key.public() == first.identity());
         let identity = identity.ok_or(Damage::OtherIdentityInside { named: id })?;
         match anchored {
             Err(fault) => return Err(OpenError::AnchorNotOurs { reason: fault.0, found: head }),
-            Ok(Some(anchored)) => anchor::check(anchored, fold.at_anchor, head)?,
+            Ok(Some(anchored)) => anchor::check(anchored, &fold.state)?,
             Ok(None) if demand == Demand::Anchored => {
                 return Err(OpenError::Unanchored { found: head });
             }
@@ -77,14 +76,10 @@ impl Store {
 struct Fold {
     state: State,
     identity: Option<IdentityKey>,
-    at_anchor: Option<Hash>,
 }
 
 impl Fold {
-    fn add(&mut self, opened: Opened, watched: Option<Head>) {
-        if watched.is_some_and(|anchored| anchored.n == opened.head.n) {
-            self.at_anchor = Some(opened.head.hash);
-        }
+    fn add(&mut self, opened: Opened) {
         let _applied = self.state.apply(opened.head, &opened.body.transactions);
         if let Some(key) = opened.body.identity {
             self.identity = Some(key);
@@ -92,28 +87,82 @@ impl Fold {
     }
 }
 
-async fn fold(
-    log: &Log,
-    id: IdentityId,
-    keyring: &Keyring,
-    watched: Option<Head>,
-) -> Result<Fold, OpenError> {
-    let mut fold = Fold { state: State::new(), identity: None, at_anchor: None };
+async fn fold(log: &Log, id: IdentityId, keyring: &Keyring) -> Result<Fold, OpenError> {
+    let mut fold = Fold { state: State::new(), identity: None };
     let last = log.last().await?;
     // Several reads are under way at once; they arrive in order.
     let mut commits = stream::iter(1..=last).map(|n| log.read(n)).buffered(READ_AHEAD);
     while let Some(object) = commits.try_next().await.map_err(OpenError::Unavailable)? {
         let n = fold.state.head().n.saturating_add(1);
         let object = object.ok_or(Damage::Missing { n })?;
-        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?, watched);
+        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?);
     }
     loop {
         let n = fold.state.head().n.saturating_add(1);
         let Some(object) = log.read(n).await.map_err(OpenError::Unavailable)? else {
             return Ok(fold);
         };
-        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?, watched);
+        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?);
     }
 }
 
 const READ_AHEAD: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{
+        AnchorStoreError, FirstHeader, Hash, Head, RecoverySet, SealedAnchor, ShareRef, ShareSet,
+        commit::Draft, first::FIRST_GENERATION, log::Sent,
+    };
+
+    struct NoAnchor;
+
+    #[async_trait::async_trait]
+    impl AnchorStore for NoAnchor {
+        async fn read(&self) -> Result<Option<SealedAnchor>, AnchorStoreError> {
+            Ok(None)
+        }
+
+        async fn write(&self, _anchor: &SealedAnchor) -> Result<(), AnchorStoreError> {
+            Ok(())
+        }
+    }
+
+    /// A store whose header names `outside` and whose first commit holds `inside`.
+    async fn opened(outside: &IdentityKey, inside: &IdentityKey) -> Result<Store, OpenError> {
+        let rng = SystemRandom::new();
+        let (root, keyring) = (RootKey::generate(&rng).unwrap(), Keyring::generate(&rng).unwrap());
+        let id = outside.public().id();
+        let sealed = keyring.seal(&root, id, FIRST_GENERATION, &rng).unwrap();
+        let share = ShareRef { name: "unseal".into(), version: "1".into(), sha256: Hash::of(b"") };
+        let shares = ShareSet { threshold: 1, shares: vec![share] };
+        let recovery = RecoverySet { threshold: 0, shares: Vec::new() };
+        let header = FirstHeader::new(outside.public().clone(), sealed, shares, recovery).unwrap();
+        let clear = header.to_bytes().unwrap();
+        let draft = Draft {
+            identity: id,
+            after: Head::START,
+            clear: &clear,
+            key: Some(inside),
+            transactions: &[],
+        };
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let settings = Settings::new(Arc::new(SystemRandom::new()));
+        let sent = settings.log(&objects).send(1, &draft.seal(&keyring, &rng).unwrap()).await;
+        assert!(matches!(sent, Sent::Kept));
+        Store::open(&objects, &root, &id, (&NoAnchor, Demand::MayBeAbsent), &settings).await
+    }
+
+    #[tokio::test]
+    async fn the_identity_key_inside_is_that_of_the_identity_outside() {
+        let (key, other) = (IdentityKey::generate().unwrap(), IdentityKey::generate().unwrap());
+        assert!(opened(&key, &key).await.is_ok());
+        let refused = opened(&key, &other).await.err().unwrap();
+        let inside = matches!(refused, OpenError::Damaged(Damage::OtherIdentityInside { .. }));
+        assert!(inside, "{refused}");
+    }
+}

@@ -9,7 +9,7 @@ use store::{Damage, OpenError, ReadError, Store};
 
 use crate::conformance::{World, now, put, text, value};
 
-pub(super) fn path(n: u64) -> Path {
+fn path(n: u64) -> Path {
     Path::from(format!("log/{n:020}"))
 }
 

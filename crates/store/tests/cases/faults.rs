@@ -181,3 +181,14 @@ async fn a_log_without_its_beginning_is_no_empty_place() {
         Store::create(&objects, &world.root, newborn(), Transaction::new(now()), &settings()).await;
     assert!(matches!(&born, Err(store::CreateError::Damaged(damage)) if missing(damage)));
 }
+
+#[tokio::test]
+async fn a_birth_is_read_back() {
+    let storage = Faulty::new();
+    storage.next(&[Fault::Lie]);
+    let root = store::RootKey::generate(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+    let born =
+        Store::create(&storage.objects(), &root, newborn(), Transaction::new(now()), &settings())
+            .await;
+    assert!(matches!(born, Err(store::CreateError::Damaged(Damage::Missing { n: 1 }))));
+}

@@ -26,6 +26,8 @@ pub(super) enum Fault {
     After,
     /// It is kept, and no answer ever comes.
     Silence,
+    /// The answer is a success, and nothing is kept.
+    Lie,
     /// An error for want of a permission.
     Forbidden,
     /// The process that is being served dies before the put: this and everything later fails.
@@ -114,6 +116,9 @@ impl ObjectStore for Faulty {
         };
         match fault {
             Fault::Before | Fault::DeathBefore => return Err(broken()),
+            Fault::Lie => {
+                return Ok(PutResult { e_tag: None, version: None, extensions: <_>::default() });
+            }
             Fault::Forbidden => {
                 return Err(Error::PermissionDenied {
                     path: path.to_string(),
@@ -126,7 +131,9 @@ impl ObjectStore for Faulty {
         match fault {
             Fault::After | Fault::DeathAfter => Err(broken()),
             Fault::Silence => futures::future::pending().await,
-            Fault::None | Fault::Before | Fault::Forbidden | Fault::DeathBefore => result,
+            Fault::None | Fault::Before | Fault::Lie | Fault::Forbidden | Fault::DeathBefore => {
+                result
+            }
         }
     }
 

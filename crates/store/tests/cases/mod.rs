@@ -5,3 +5,4 @@ mod crashes;
 mod faults;
 mod faulty;
 mod nonces;
+mod recovery;
