@@ -16,3 +16,5 @@ pub mod keyvault;
 pub mod maa;
 pub mod rbac;
 pub mod registry;
+#[cfg(test)]
+mod testing;

@@ -80,8 +80,8 @@ pub struct Cloud {
     pub maa: Store<maa::MaaState>,
     /// Resources.
     pub arm: Store<arm::ArmState>,
-    /// Blob containers and the index of blobs.
-    pub blob: Store<blob::BlobState>,
+    /// Blob containers and blobs.
+    pub blob: blob::Blobs,
     /// Repositories.
     pub registry: Store<registry::RegistryState>,
     /// Running container groups: processes, not state.
@@ -112,7 +112,7 @@ impl Cloud {
             keyvault: Store::open(&directory, "keyvault")?,
             maa: Store::open(&directory, "maa")?,
             arm: Store::open(&directory, "arm")?,
-            blob: Store::open(&directory, "blob")?,
+            blob: blob::Blobs::open(&directory.join("blob"))?,
             registry: Store::open(&directory, "registry")?,
             aci: aci::Runtime::default(),
             faults: Faults::default(),

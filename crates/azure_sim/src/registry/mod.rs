@@ -26,3 +26,11 @@ pub async fn handle(
         "this service is not simulated yet",
     ))
 }
+
+/// Drop a registry's images.
+///
+/// # Errors
+/// The file system's.
+pub fn remove(_cloud: &Cloud, _name: &str) -> std::io::Result<()> {
+    Ok(())
+}
