@@ -307,7 +307,9 @@ fn top(draft: &Draft<'_>) -> Answer<Map<String, Value>> {
             top.insert("kind".to_owned(), json!("StorageV2"));
         }
         Some(_) => {
-            return Err(bad_request("The local cloud has storage accounts of kind StorageV2 only."));
+            return Err(bad_request(
+                "The local cloud has storage accounts of kind StorageV2 only.",
+            ));
         }
         None if draft.existing.is_none() => return Err(draft.body.missing("kind")),
         None => {}
