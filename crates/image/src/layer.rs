@@ -53,6 +53,8 @@ pub fn measure(tar: impl Read) -> Result<LayerMeasurement, LayerError> {
 }
 
 /// Writes a layer's ext4 image, the very one whose hash [`measure`] gives, and returns its size in bytes.
+///
+/// The image must be empty: zeros are not written where nothing is.
 pub fn write_ext4(tar: impl Read, image: impl Write + Seek) -> Result<u64, LayerError> {
     let (mut file, blocks) = convert::convert(tar, device::File::new(image))?;
     file.flush().map_err(LayerError::whole)?;

@@ -7,7 +7,8 @@ use crate::layer::{measure, write_ext4};
 
 #[test]
 fn e2fsck_accepts_every_image() {
-    for (name, tar) in tars() {
+    let large = [700 << 20, 17 << 30].map(|size| (format!("{size}"), holes(size)));
+    for (name, tar) in tars().into_iter().chain(large) {
         let folder = tempfile::tempdir().unwrap();
         let image = written(folder.path(), &tar);
         // The reference leaves the padding of inode bitmaps unset; nothing else may be wrong.
@@ -63,6 +64,21 @@ fn veritysetup_makes_and_verifies_the_same_root() {
             &["verify", "--no-superblock", &salt, &image, &tree, &root],
         );
     }
+}
+
+/// A file of holes, to reach extent leaves (above 512 MiB) and a second block of group descriptors (above 16 GiB).
+fn holes(size: u64) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let size = size.to_string();
+    let list =
+        [("GNU.sparse.major", "0"), ("GNU.sparse.minor", "1"), ("GNU.sparse.numblocks", "0")];
+    let list = list.into_iter().chain([("GNU.sparse.size", size.as_str())]);
+    builder.append_pax_extensions(list.map(|(key, value)| (key, value.as_bytes()))).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "holes", std::io::empty()).unwrap();
+    builder.into_inner().unwrap()
 }
 
 fn tars() -> Vec<(String, Vec<u8>)> {
