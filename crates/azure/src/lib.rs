@@ -14,6 +14,9 @@
 //! [`arm::ArmError`], [`blob::LeaseError`], [`registry::RegistryError`]), sorted by whose fault it is, and each has a
 //! `remedy`: one line that says what to try.
 
+pub mod anchor;
+pub mod arm;
+pub mod blob;
 mod call;
 mod credentials;
 mod endpoints;
@@ -23,6 +26,7 @@ pub mod maa;
 mod pin;
 pub mod release;
 pub mod secrets;
+pub mod thim;
 mod token_cache;
 mod transport;
 mod vault;
