@@ -101,3 +101,58 @@ const PAUSES: [std::time::Duration; 4] = [
     std::time::Duration::from_secs(2),
     std::time::Duration::from_secs(4),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::Auth;
+    use crate::testing::{FarEnd, Hosts, Reply};
+
+    fn token() -> Reply {
+        // The numbers are strings, as the service has them.
+        Reply::new(
+            200,
+            r#"{"access_token":"secret-token","expires_on":"4102444800","resource":"r","token_type":"Bearer"}"#,
+        )
+    }
+
+    #[tokio::test]
+    async fn gets_a_token_over_plain_http_and_keeps_it() {
+        let far =
+            FarEnd::start(Hosts(&["unused.example"]), vec![Reply::new(404, ""), token(), token()])
+                .await;
+        let identity = ManagedIdentity::ClientId("c-1".to_owned());
+        let credential = Auth::ManagedIdentity(identity).credential(&far.endpoints).unwrap();
+        for _ in 0..2 {
+            let token =
+                credential.get_token(&["https://vault.azure.net/.default"], None).await.unwrap();
+            assert_eq!(token.token.secret(), "secret-token");
+        }
+        credential.get_token(&["https://storage.azure.com/.default"], None).await.unwrap();
+        let seen = far.seen();
+        assert_eq!(seen.len(), 3);
+        assert!(seen[1].line.ends_with(
+            "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net&client_id=c-1"
+        ));
+        assert_eq!(seen[1].header("metadata"), Some("true"));
+    }
+
+    #[tokio::test]
+    async fn says_why_there_is_no_token() {
+        let body = r#"{"error":"invalid_request","error_description":"Identity not found"}"#;
+        let far = FarEnd::start(
+            Hosts(&["unused.example"]),
+            vec![
+                Reply::new(400, body),
+                Reply::new(200, r#"{"access_token":"secret-token","expires_on":"x"}"#),
+            ],
+        )
+        .await;
+        let credential =
+            Auth::ManagedIdentity(ManagedIdentity::Only).credential(&far.endpoints).unwrap();
+        let error = credential.get_token(&["s"], None).await.unwrap_err();
+        assert!(error.to_string().contains("Identity not found"), "{error}");
+        let error = credential.get_token(&["s"], None).await.unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("secret-token"));
+    }
+}

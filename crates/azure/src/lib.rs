@@ -24,6 +24,7 @@ mod imds;
 pub mod keys;
 pub mod maa;
 mod pin;
+pub mod registry;
 pub mod release;
 pub mod secrets;
 pub mod thim;

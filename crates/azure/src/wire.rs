@@ -57,7 +57,9 @@ impl Wire {
             request.insert_header(name, value);
         }
         if let Some((kind, body)) = asked.body {
-            request.insert_header("content-type", kind);
+            if !kind.is_empty() {
+                request.insert_header("content-type", kind);
+            }
             request.set_body(body);
         }
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
@@ -90,6 +92,12 @@ impl Asked {
 
     pub(crate) fn body(mut self, kind: &'static str, body: impl Into<Body>) -> Self {
         self.body = Some((kind, body.into()));
+        self
+    }
+
+    /// A body whose type is among the headers, or does not matter.
+    pub(crate) fn bytes(mut self, body: bytes::Bytes) -> Self {
+        self.body = Some(("", body.into()));
         self
     }
 

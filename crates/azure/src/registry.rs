@@ -1,0 +1,334 @@
+//! The container registry: pushes the image that was measured, and reads back what a digest names.
+//!
+//! OCI Distribution Specification 1.1, with the token exchange of Azure Container Registry in front: an Entra token buys a
+//! refresh token (`/oauth2/exchange`), which buys an access token for one repository (`/oauth2/token`).
+//!
+//! Content is addressed by digest and checked against it here, so the registry is trusted with nothing. Tokens go to the
+//! registry's own host and nowhere else; a download that it redirects to its storage goes there without one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use azure_core::credentials::TokenCredential;
+use azure_core::http::Method;
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::call::{Call, Fault, Malformed};
+use crate::endpoints::{Endpoints, Retries};
+use crate::wire::{Asked, Got, Wire, place};
+
+mod challenge;
+mod error;
+mod pull;
+mod token;
+
+pub use error::RegistryError;
+
+use token::Tokens;
+
+/// A registry, for example `https://vouchsafe.azurecr.io`.
+#[derive(Debug, Clone)]
+pub struct Client {
+    address: Url,
+    wire: Wire,
+    http: reqwest::Client,
+    tokens: Arc<Mutex<Tokens>>,
+}
+
+/// The digest of a blob or manifest: SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// The name of a repository, for example `vouchsafe/server`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository(String);
+
+/// A text is not a digest or the name of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidReference {
+    /// Not a digest.
+    #[error("a digest is sha256: and 64 lower-case hex digits")]
+    Digest,
+    /// Not a repository.
+    #[error("a repository is lower-case words joined by slashes")]
+    Repository,
+}
+
+/// A manifest and its media type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// For example `application/vnd.oci.image.manifest.v1+json`.
+    pub media_type: String,
+    /// The bytes, whose SHA-256 is the digest.
+    pub bytes: Bytes,
+}
+
+/// Whether the registry has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It has it.
+    Present,
+    /// It does not.
+    Absent,
+}
+
+impl Digest {
+    /// The digest of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut sha256 = [0; 32];
+        for (to, from) in sha256.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+            *to = *from;
+        }
+        Self(sha256)
+    }
+
+    /// The SHA-256.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(sha256: [u8; 32]) -> Self {
+        Self(sha256)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let hex = text
+            .strip_prefix("sha256:")
+            .filter(|hex| hex.bytes().all(|b| !b.is_ascii_uppercase()))
+            .ok_or(InvalidReference::Digest)?;
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(hex, &mut sha256).map_err(|_| InvalidReference::Digest)?;
+        Ok(Self(sha256))
+    }
+}
+
+impl FromStr for Repository {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let word = |word: &str| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+                && word.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+                && word.bytes().last().is_some_and(|b| b.is_ascii_alphanumeric())
+        };
+        (text.len() <= 255 && text.split('/').all(word))
+            .then(|| Self(text.to_owned()))
+            .ok_or(InvalidReference::Repository)
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Client {
+    /// A client of the registry at `address`.
+    #[must_use]
+    pub fn new(endpoints: &Endpoints, address: &Url, credential: Arc<dyn TokenCredential>) -> Self {
+        Self {
+            address: address.clone(),
+            wire: Wire::new(endpoints, Retries::Patient, None),
+            http: endpoints.http().clone(),
+            tokens: Arc::new(Mutex::new(Tokens::new(credential))),
+        }
+    }
+
+    /// Whether the registry has the manifest with that digest.
+    pub async fn manifest_presence(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Presence, RegistryError> {
+        let path = format!("/v2/{repository}/manifests/{digest}");
+        self.presence("find manifest", repository, &path).await
+    }
+
+    /// Reads the manifest with that digest, and checks it.
+    pub async fn pull_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Manifest, RegistryError> {
+        let path = format!("/v2/{repository}/manifests/{digest}");
+        let (call, url) = self.call("pull manifest", &path);
+        let ask = || Asked::new(Method::Get, url.clone()).header("accept", MANIFESTS);
+        let got = self.authorized(&call, repository, ask).await?;
+        let got = success(&call, got)?;
+        if Digest::of(&got.body) != *digest {
+            return Err(Fault::Malformed(Malformed::new(&call, "the digest asked for")).into());
+        }
+        Ok(Manifest {
+            media_type: got.header("content-type").unwrap_or_default().to_owned(),
+            bytes: Bytes::copy_from_slice(&got.body),
+        })
+    }
+
+    /// Pushes an image: the blobs that the registry does not have, then the manifest, also under a tag if one is given.
+    pub async fn push(
+        &self,
+        repository: &Repository,
+        blobs: &[Bytes],
+        manifest: &Manifest,
+        tag: Option<&str>,
+    ) -> Result<Digest, RegistryError> {
+        for blob in blobs {
+            self.push_blob(repository, blob).await?;
+        }
+        let digest = Digest::of(&manifest.bytes);
+        self.push_manifest(repository, &digest.to_string(), manifest).await?;
+        if let Some(tag) = tag {
+            self.push_manifest(repository, tag, manifest).await?;
+        }
+        Ok(digest)
+    }
+
+    async fn push_manifest(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        manifest: &Manifest,
+    ) -> Result<(), RegistryError> {
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let (call, url) = self.call("push manifest", &path);
+        let ask = || {
+            let mut asked = Asked::new(Method::Put, url.clone());
+            asked = asked.header("content-type", manifest.media_type.clone());
+            asked.bytes(manifest.bytes.clone())
+        };
+        let got = success(&call, self.authorized(&call, repository, ask).await?)?;
+        let stored = got.header("docker-content-digest");
+        if stored.is_some_and(|stored| stored != Digest::of(&manifest.bytes).to_string()) {
+            return Err(Fault::Malformed(Malformed::new(&call, "the digest pushed")).into());
+        }
+        Ok(())
+    }
+
+    /// Pushes a blob in chunks, unless the registry has it.
+    pub async fn push_blob(
+        &self,
+        repository: &Repository,
+        blob: &Bytes,
+    ) -> Result<Digest, RegistryError> {
+        let digest = Digest::of(blob);
+        let path = format!("/v2/{repository}/blobs/{digest}");
+        if let Presence::Present = self.presence("find blob", repository, &path).await? {
+            return Ok(digest);
+        }
+        let (call, url) = self.call("push blob", &format!("/v2/{repository}/blobs/uploads/"));
+        let ask = || Asked::new(Method::Post, url.clone()).bytes(Bytes::new());
+        let got = success(&call, self.authorized(&call, repository, ask).await?)?;
+        let mut upload = self.upload(&call, &got)?;
+        let mut start = 0;
+        while start < blob.len() {
+            let end = start.saturating_add(CHUNK).min(blob.len());
+            let range = format!("{start}-{}", end.saturating_sub(1));
+            let ask = || {
+                Asked::new(Method::Patch, upload.clone())
+                    .header("content-range", range.clone())
+                    .header("content-type", "application/octet-stream")
+                    .bytes(blob.slice(start..end))
+            };
+            let got = success(&call, self.authorized(&call, repository, ask).await?)?;
+            upload = self.upload(&call, &got)?;
+            start = end;
+        }
+        upload.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let ask = || Asked::new(Method::Put, upload.clone()).bytes(Bytes::new());
+        success(&call, self.authorized(&call, repository, ask).await?)?;
+        Ok(digest)
+    }
+
+    async fn presence(
+        &self,
+        operation: &'static str,
+        repository: &Repository,
+        path: &str,
+    ) -> Result<Presence, RegistryError> {
+        let (call, url) = self.call(operation, path);
+        let ask = || Asked::new(Method::Head, url.clone()).header("accept", MANIFESTS);
+        let got = self.authorized(&call, repository, ask).await?;
+        match got.status {
+            200 => Ok(Presence::Present),
+            404 => Ok(Presence::Absent),
+            _ => Err(got.refusal(&call).into()),
+        }
+    }
+
+    /// Asks with the token at hand; a challenge buys another one, and the request is asked once more.
+    async fn authorized(
+        &self,
+        call: &Call,
+        repository: &Repository,
+        ask: impl Fn() -> Asked,
+    ) -> Result<Got, RegistryError> {
+        let mut tokens = self.tokens.lock().await;
+        let with = |token: Option<String>| match token {
+            Some(token) => ask().header("authorization", format!("Bearer {token}")),
+            None => ask(),
+        };
+        let got = self.wire.exchange(call, with(tokens.access(repository))).await?;
+        if got.status != 401 {
+            return Ok(got);
+        }
+        let said = got.header("www-authenticate").unwrap_or_default();
+        let challenge = challenge::parse(said).ok_or_else(|| got.refusal(call))?;
+        let token = tokens.buy(&self.wire, &self.address, repository, &challenge).await?;
+        Ok(self.wire.exchange(call, with(Some(token))).await?)
+    }
+
+    fn call(&self, operation: &'static str, path: &str) -> (Call, Url) {
+        let mut url = self.address.clone();
+        url.set_path(path);
+        (Call::new(operation, place(&url)), url)
+    }
+
+    /// Where an upload goes on; on the registry's own host, for the token goes along.
+    fn upload(&self, call: &Call, got: &Got) -> Result<Url, RegistryError> {
+        got.header("location")
+            .and_then(|location| self.address.join(location).ok())
+            .filter(|url| url.origin() == self.address.origin())
+            .ok_or_else(|| {
+                Fault::Malformed(Malformed::new(call, "an upload on the same host")).into()
+            })
+    }
+}
+
+fn success(call: &Call, got: Got) -> Result<Got, RegistryError> {
+    if (200..300).contains(&got.status) { Ok(got) } else { Err(got.refusal(call).into()) }
+}
+
+/// The repositories' access tokens at hand.
+type AccessTokens = BTreeMap<String, secrecy::SecretString>;
+
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+/// Small enough for a slow line to send before silence counts as a lost connection.
+const CHUNK: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests;
