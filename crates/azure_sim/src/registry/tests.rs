@@ -1,0 +1,201 @@
+//! Requests through the dispatcher, with roles given through resource management.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::reference::Digest;
+use super::*;
+use crate::testing::Bench;
+
+const HOST: &str = "https://images.azurecr.io";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+async fn bench() -> Bench {
+    let bench = Bench::new();
+    let group = format!("{}/resourceGroups/g", bench.subscription());
+    bench
+        .arm("PUT", &format!("{group}?api-version=2021-04-01"), json!({ "location": "westeurope" }))
+        .await;
+    let registry = format!(
+        "{group}/providers/Microsoft.ContainerRegistry/registries/images?api-version=2023-07-01"
+    );
+    bench
+        .arm("PUT", &registry, json!({ "location": "westeurope", "sku": { "name": "Basic" } }))
+        .await;
+    bench
+}
+
+async fn give(bench: &Bench, principal: Uuid, role: &str) {
+    let name = Uuid::new_v4();
+    let url = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments/{name}?api-version=2022-04-01",
+        bench.subscription()
+    );
+    let role = format!(
+        "{}/providers/Microsoft.Authorization/roleDefinitions/{role}",
+        bench.subscription()
+    );
+    let body = json!({ "properties": { "roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal" } });
+    assert_eq!(bench.arm("PUT", &url, body).await.0, 201);
+}
+
+/// The whole way from an Entra token to an access token.
+async fn login(bench: &Bench, principal: Uuid, scope: &str) -> Option<String> {
+    let entra = bench.token(principal, "https://management.azure.com/");
+    let form =
+        format!("grant_type=access_token&service=images.azurecr.io&tenant=t&access_token={entra}");
+    let refresh = bench.send("POST", &format!("{HOST}/oauth2/exchange"), &[], form).await;
+    let refresh: Value = serde_json::from_slice(&refresh.body).unwrap();
+    let refresh = refresh["refresh_token"].as_str()?;
+    let form = format!(
+        "grant_type=refresh_token&service=images.azurecr.io&scope={scope}&refresh_token={refresh}"
+    );
+    let access = bench.send("POST", &format!("{HOST}/oauth2/token"), &[], form).await;
+    let access: Value = serde_json::from_slice(&access.body).unwrap();
+    Some(format!("Bearer {}", access["access_token"].as_str()?))
+}
+
+async fn push(bench: &Bench, bearer: &str) -> (Digest, Vec<u8>) {
+    let auth = [("authorization", bearer)];
+    for blob in [b"config".as_slice(), b"layer"] {
+        let url = format!("{HOST}/v2/a/b/blobs/uploads/?digest={}", Digest::of(blob));
+        assert_eq!(bench.send("POST", &url, &auth, blob.to_vec()).await.status, 201);
+    }
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": Digest::of(b"config"), "size": 6 },
+        "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::of(b"layer"), "size": 5 }],
+    })
+    .to_string()
+    .into_bytes();
+    let typed = [("authorization", bearer), ("content-type", MANIFEST)];
+    let put =
+        bench.send("PUT", &format!("{HOST}/v2/a/b/manifests/v1"), &typed, manifest.clone()).await;
+    assert_eq!(put.status, 201, "{:?}", put.body);
+    (Digest::of(&manifest), manifest)
+}
+
+#[tokio::test]
+async fn an_image_comes_back_as_it_was_pushed_also_after_a_restart() {
+    let bench = bench().await;
+    let bearer = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let (digest, manifest) = push(&bench, &bearer).await;
+    let bench = bench.reopen();
+    let auth = [("authorization", bearer.as_str())];
+    for reference in ["v1".to_owned(), digest.to_string()] {
+        let got =
+            bench.send("GET", &format!("{HOST}/v2/a/b/manifests/{reference}"), &auth, "").await;
+        assert_eq!((got.status.as_u16(), &got.body[..]), (200, manifest.as_slice()));
+        assert_eq!(got.headers["docker-content-digest"], digest.to_string());
+        assert_eq!(got.headers["content-type"], MANIFEST);
+    }
+    let layer = bench
+        .send("GET", &format!("{HOST}/v2/a/b/blobs/{}", Digest::of(b"layer")), &auth, "")
+        .await;
+    assert_eq!(layer.body, "layer");
+    let tags = bench.send("GET", &format!("{HOST}/v2/a/b/tags/list"), &auth, "").await;
+    assert_eq!(tags.body, "{\"name\":\"a/b\",\"tags\":[\"v1\"]}");
+    let head = bench.send("HEAD", &format!("{HOST}/v2/a/b/manifests/none"), &auth, "").await;
+    assert_eq!(head.status, 404);
+}
+
+#[tokio::test]
+async fn digests_and_what_a_manifest_names_are_checked() {
+    let bench = bench().await;
+    let bearer = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let auth = [("authorization", bearer.as_str()), ("content-type", MANIFEST)];
+    let wrong = bench
+        .send(
+            "POST",
+            &format!("{HOST}/v2/a/b/blobs/uploads/?digest={}", Digest::of(b"x")),
+            &auth,
+            "y",
+        )
+        .await;
+    assert!(wrong.status == 400 && wrong.body.windows(14).any(|part| part == b"DIGEST_INVALID"));
+    let manifest =
+        json!({ "schemaVersion": 2, "config": { "digest": Digest::of(b"absent") }, "layers": [] })
+            .to_string();
+    let unknown = bench.send("PUT", &format!("{HOST}/v2/a/b/manifests/v1"), &auth, manifest).await;
+    assert!(unknown.body.windows(21).any(|part| part == b"MANIFEST_BLOB_UNKNOWN"));
+    let (digest, manifest) = push(&bench, &bearer).await;
+    let other = format!("{HOST}/v2/a/b/manifests/{}", Digest::of(b"other"));
+    assert_eq!(bench.send("PUT", &other, &auth, manifest.clone()).await.status, 400);
+    assert_eq!(
+        bench
+            .send("PUT", &format!("{HOST}/v2/a/b/manifests/{digest}"), &auth, manifest)
+            .await
+            .status,
+        201
+    );
+}
+
+#[tokio::test]
+async fn blobs_are_uploaded_in_chunks() {
+    let bench = bench().await;
+    let bearer = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let auth = [("authorization", bearer.as_str())];
+    let begun = bench.send("POST", &format!("{HOST}/v2/a/b/blobs/uploads/"), &auth, "").await;
+    assert_eq!(begun.status, 202);
+    let location = format!("{HOST}{}", begun.headers["location"].to_str().unwrap());
+    let ranged =
+        |range: &'static str| [("authorization", bearer.as_str()), ("content-range", range)];
+    assert_eq!(bench.send("PATCH", &location, &ranged("0-2"), "abc").await.status, 202);
+    assert_eq!(bench.send("PATCH", &location, &ranged("0-2"), "abc").await.status, 416);
+    let status = bench.send("GET", &location, &auth, "").await;
+    assert_eq!((status.status.as_u16(), &status.headers["range"]), (204, &"0-2".parse().unwrap()));
+    let bad =
+        bench.send("PUT", &format!("{location}?digest={}", Digest::of(b"abc")), &auth, "d").await;
+    assert_eq!(bad.status, 400, "the digest is of the whole");
+    let done =
+        bench.send("PUT", &format!("{location}?digest={}", Digest::of(b"abcd")), &auth, "").await;
+    assert_eq!(done.status, 201);
+    let mount = format!("{HOST}/v2/c/blobs/uploads/?mount={}&from=a/b", Digest::of(b"abcd"));
+    let other = login(&bench, bench.admin, "repository:c:pull,push").await.unwrap();
+    assert_eq!(bench.send("POST", &mount, &[("authorization", &other)], "").await.status, 201);
+}
+
+#[tokio::test]
+async fn rights_come_from_roles() {
+    let bench = bench().await;
+    let [nobody, reader] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    give(&bench, reader, "7f951dda-4ed3-4680-a7ca-43fe172d538d").await;
+    let anonymous = bench.send("GET", &format!("{HOST}/v2/a/b/tags/list"), &[], "").await;
+    let challenge = anonymous.headers["www-authenticate"].to_str().unwrap();
+    let expected = "Bearer realm=\"https://images.azurecr.io/oauth2/token\",service=\"images.azurecr.io\",scope=\"repository:a/b:pull\"";
+    assert_eq!((anonymous.status.as_u16(), challenge), (401, expected));
+    assert_eq!(login(&bench, nobody, "repository:a/b:pull").await, None);
+    let admin = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let (digest, _) = push(&bench, &admin).await;
+    let bearer = login(&bench, reader, "repository:a/b:pull,push").await.unwrap();
+    let auth = [("authorization", bearer.as_str())];
+    assert_eq!(bench.send("GET", &format!("{HOST}/v2/a/b/tags/list"), &auth, "").await.status, 200);
+    let refused = bench.send("POST", &format!("{HOST}/v2/a/b/blobs/uploads/"), &auth, "").await;
+    assert!(
+        refused.headers["www-authenticate"]
+            .to_str()
+            .unwrap()
+            .ends_with("error=\"insufficient_scope\"")
+    );
+    assert_eq!(
+        bench.send("GET", &format!("{HOST}/v2/other/tags/list"), &auth, "").await.status,
+        401,
+        "another repository"
+    );
+    let image = format!("images.azurecr.io/a/b@{digest}");
+    assert!(matches!(pull(&bench.cloud, &image, None), Err(PullError::Forbidden(_))));
+    assert!(matches!(pull(&bench.cloud, &image, Some(nobody)), Err(PullError::Forbidden(_))));
+    let pulled = pull(&bench.cloud, &image, Some(reader)).unwrap();
+    assert_eq!(
+        (&pulled.config[..], &pulled.layers[0].1[..]),
+        (b"config".as_slice(), b"layer".as_slice())
+    );
+    let absent = format!("images.azurecr.io/a/b@{}", Digest::of(b"none"));
+    assert!(matches!(pull(&bench.cloud, &absent, Some(reader)), Err(PullError::Absent(_))));
+    std::fs::write(
+        content::folder(&bench.cloud, "images").join(Digest::of(b"layer").hex()),
+        "altered",
+    )
+    .unwrap();
+    assert!(matches!(pull(&bench.cloud, &image, Some(reader)), Err(PullError::Damaged(..))));
+}
