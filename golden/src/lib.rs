@@ -5,3 +5,5 @@
 
 #[cfg(test)]
 mod manifests;
+#[cfg(test)]
+mod render;

@@ -30,7 +30,7 @@ pub use permission::{Forbidden, Permission};
 pub use place::{Azure, Deployment, InsecureLocal, Permitted, Place, Server, ServerImage, Storage};
 pub use requirements::Uvm;
 pub use rules::{Audit, Operator, Secret, Workload};
-pub use schema::schema;
+pub use schema::schema_text;
 pub use text::{
     AccountName, AgeRecipient, ClaimName, ContainerName, DeploymentName, ExactText, Field,
     FilePath, HttpsUrl, IdentityName, Malformed, Name, PathGlob, ProviderName, Region,

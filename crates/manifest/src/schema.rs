@@ -8,9 +8,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::Manifest;
 
-/// The schema, ready to be written beside the manifests.
+/// The schema as it stands beside the manifests.
 #[must_use]
-pub fn schema() -> serde_json::Value {
+pub fn schema_text() -> String {
+    // Indentation of its own making is the alternate form of a JSON value.
+    format!("{:#}\n", schema())
+}
+
+/// The schema.
+pub(crate) fn schema() -> serde_json::Value {
     SchemaGenerator::default().into_root_schema_for::<Manifest>().to_value()
 }
 

@@ -368,7 +368,7 @@ fn the_schema_has_the_keys_of_the_language() {
     let manifest =
         Manifest::parse("complete", &complete).unwrap_or_else(|faults| panic!("{faults}"));
     let canonical: serde_json::Value = serde_json::from_str(&manifest.canonical()).unwrap();
-    let schema = crate::schema();
+    let schema = crate::schema::schema();
     let mut known = BTreeSet::new();
     keys_of_schema(&schema, &schema, "", &mut known);
     let mut used = BTreeSet::new();
