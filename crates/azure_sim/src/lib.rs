@@ -6,9 +6,13 @@
 
 pub mod aci;
 pub mod arm;
+#[cfg(test)]
+mod bench;
 pub mod blob;
 pub mod control;
 pub mod core;
+#[cfg(test)]
+mod corpus;
 pub mod device;
 pub mod entra;
 pub mod imds;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -13,7 +13,7 @@ use super::dispatch::Family;
 
 /// The CA's certificate as PEM.
 pub fn ca_pem() -> String {
-    authority::certificate_pem()
+    forged_root::tls_ca().certificate_pem.to_owned()
 }
 
 /// TLS for all hosts of the cloud, HTTP/1.1.
@@ -44,44 +44,12 @@ impl ResolvesServerCert for ByName {
         if known.len() >= 4096 {
             known.clear();
         }
-        let (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) =
-            authority::issue(&name)?;
+        let issued = forged_root::issue_tls(std::slice::from_ref(&name));
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(issued.key_der));
         let key = default_provider().key_provider.load_private_key(key).ok()?;
+        let chain = issued.chain_der.into_iter().map(CertificateDer::from).collect();
         let certified = Arc::new(CertifiedKey::new(chain, key));
         known.insert(name, Arc::clone(&certified));
         Some(certified)
-    }
-}
-
-/// A CA of this process only, until the forged one is used.
-mod authority {
-    use std::sync::LazyLock;
-
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-
-    type Ca = (rcgen::Certificate, Issuer<'static, KeyPair>);
-
-    static CA: LazyLock<Option<Ca>> = LazyLock::new(|| {
-        let key = KeyPair::generate().ok()?;
-        let mut params = CertificateParams::new(Vec::new()).ok()?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).ok()?;
-        Some((certificate, Issuer::new(params, key)))
-    });
-
-    pub(super) fn certificate_pem() -> String {
-        CA.as_ref().map(|(certificate, _)| certificate.pem()).unwrap_or_default()
-    }
-
-    pub(super) fn issue(
-        name: &str,
-    ) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        let (ca, issuer) = CA.as_ref()?;
-        let key = KeyPair::generate().ok()?;
-        let leaf =
-            CertificateParams::new(vec![name.to_owned()]).ok()?.signed_by(&key, issuer).ok()?;
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Some((vec![leaf.der().clone(), ca.der().clone()], private))
     }
 }

@@ -15,3 +15,6 @@ pub use self::applications::{
 };
 pub use self::endpoint::handle;
 pub use self::issue::{Token, issue_for_identity, kid};
+
+#[cfg(test)]
+mod tests;
