@@ -14,7 +14,9 @@ pub mod grant;
 pub mod jwk;
 pub mod jws;
 pub mod runtime_data;
+pub mod server_evidence;
 pub mod share;
+pub mod signed_manifest;
 #[cfg(test)]
 mod testing;
 pub mod trust_root;
