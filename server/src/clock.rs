@@ -28,7 +28,8 @@ impl Clock {
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let floor = Timestamp::from_second(self.floor_seconds.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN);
+        let floor = Timestamp::from_second(self.floor_seconds.load(Ordering::Relaxed))
+            .unwrap_or(Timestamp::MIN);
         Timestamp::now().max(floor)
     }
 }
