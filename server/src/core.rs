@@ -107,7 +107,7 @@ impl Core {
             exporter,
             identity: self.identity.clone(),
             head: Head { n: head.n, hash: Sha256::new(*head.hash.as_bytes()) },
-            revision: in_force.manifest.deployment().revision(),
+            revision: in_force.manifest.deployment().revision,
             manifest_sha256: in_force.manifest_digest,
             serial: in_force.bundle.body().serial,
         };
