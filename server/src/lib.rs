@@ -6,5 +6,54 @@
 //! that Azure's control plane, Key Vault, storage or the network say until one of these has
 //! vouched for it.
 
+pub mod boot;
 pub mod clock;
 pub mod core;
+pub mod environment;
+pub mod follow;
+pub mod vault;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::boot::Booted;
+use crate::core::Phase;
+use crate::environment::Environment;
+use crate::follow::Follower;
+
+/// Boots and serves until the process is told to end; what is acknowledged is anchored before it
+/// does.
+///
+/// # Errors
+/// Whatever keeps the server from serving.
+pub async fn run() -> anyhow::Result<()> {
+    let environment = Environment::of_process()?;
+    let address = environment.listen;
+    let Booted { phase, tls, vault, objects } = boot::boot(environment).await.context("boot")?;
+    let core = match &phase {
+        Phase::Unconfirmed(core) => {
+            tracing::info!(step = "unconfirmed", "waiting for a bundle that names this store");
+            core.clone()
+        }
+        Phase::Serving(core) => {
+            tracing::info!(step = "serving", "the bundle names this store");
+            core.clone()
+        }
+    };
+    let (phase, doors) = watch::channel(phase);
+    let (stop, stopped) = watch::channel(false);
+    let follower = tokio::spawn(Follower::new(core, vault, objects, phase)?.run(stopped.clone()));
+
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        stop.send_replace(true);
+    });
+    drop((listener, tls, doors, stopped));
+    follower.await.context("following the documents")
+}

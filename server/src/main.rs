@@ -1,3 +1,29 @@
-//! The secret server.
+//! The server's process: sets up the log and calls the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(EnvFilter::new("vouchsafe_server=info,server=info,warn"))
+        .with_writer(std::io::stdout)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(server::run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+            tracing::error!(reason = reasons.join(": "), "the server ended");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Birth: a store that did not exist, with its identity and its shares.
+//!
+//! The order makes a crash harmless: everything that the first commit names is stored and read
+//! back before it, so stopped anywhere there is either no store, and what was written counts for
+//! nothing, or a store that opens.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use evidence::Sha256;
+use manifest::Manifest;
+use object_store::ObjectStore;
+use protocol::bundle::BundleBody;
+use protocol::share::{self, ShareId};
+use protocol::wrap::{MasterKey, WrapError};
+use secrecy::{ExposeSecret as _, SecretString};
+use store::{
+    CreateError, Hash, IdentityKey, Newborn, RandomnessUnavailable, Recipient, RecoveryError,
+    RecoverySet, RootKey, Settings, Share, ShareRef, ShareSet, SplitError, Store, Transaction,
+    write_recovery,
+};
+
+use crate::clock::Clock;
+use crate::vault::{Vault, VaultError};
+
+/// A new store, or the news that another server was first.
+pub(super) enum Outcome {
+    /// Ours.
+    Born(Store),
+    /// Another server's first commit is there; ours, and the root key that we made, are dropped.
+    LostRace,
+}
+
+/// Gives birth to a store.
+///
+/// 1. an identity, a root key, its two splits: the manifest says how many shares;
+/// 2. the automatic shares, wrapped and authenticated with the master key, into the vault, each
+///    read back;
+/// 3. the recovery shares, sealed to their holders, into the store's container, each read back;
+/// 4. the first commit, which names them all.
+pub(super) async fn birth(
+    objects: &Arc<dyn ObjectStore>,
+    vault: &Vault,
+    bundle: &BundleBody,
+    manifest: &Manifest,
+    key: &MasterKey,
+    clock: &Clock,
+) -> Result<Outcome, BirthError> {
+    let rng = SystemRandom::new();
+    let identity = IdentityKey::generate()?;
+    let root = RootKey::generate(&rng)?;
+    let id = identity.public().id();
+    tracing::info!(identity = %id, "birth begins");
+
+    let unseal = manifest.unseal();
+    let automatic = root.split(unseal.threshold, unseal.shares, &rng)?;
+    let shares = put_shares(vault, bundle, key, Sha256::new(*id.as_bytes()), &automatic).await?;
+    let shares = ShareSet { threshold: unseal.threshold, shares };
+    tracing::info!(shares = shares.shares.len(), "automatic shares stored and read back");
+
+    let recovery = put_recovery(objects, &root, id, manifest, &rng).await?;
+    tracing::info!(shares = recovery.shares.len(), "recovery shares stored and read back");
+
+    let newborn = Newborn { identity, shares, recovery };
+    let settings = Settings::new(Arc::new(SystemRandom::new()));
+    match Store::create(objects, &root, newborn, Transaction::new(clock.now()), &settings).await {
+        Ok(store) => Ok(Outcome::Born(store)),
+        Err(CreateError::LostRace { .. }) => Ok(Outcome::LostRace),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn put_shares(
+    vault: &Vault,
+    bundle: &BundleBody,
+    key: &MasterKey,
+    identity: Sha256,
+    shares: &[Share],
+) -> Result<Vec<ShareRef>, BirthError> {
+    let master = bundle.master_key.id();
+    let mut stored = Vec::with_capacity(shares.len());
+    for (index, share) in (1_u8..).zip(shares) {
+        let id = ShareId {
+            deployment: &bundle.deployment,
+            key: &master,
+            identity,
+            generation: FIRST_SPLIT,
+            index,
+        };
+        let name = id.secret_name();
+        let wrapped = SecretString::from(share::seal(key, &id, share.expose_secret())?);
+        let version = vault.put(&name, &wrapped).await?;
+        let kept = vault.exact(&name, &version).await?;
+        if kept.expose_secret() != wrapped.expose_secret() {
+            return Err(BirthError::ReadBack { name });
+        }
+        let sha256 = Hash::of(wrapped.expose_secret().as_bytes());
+        stored.push(ShareRef { name, version, sha256 });
+    }
+    Ok(stored)
+}
+
+async fn put_recovery(
+    objects: &Arc<dyn ObjectStore>,
+    root: &RootKey,
+    identity: store::IdentityId,
+    manifest: &Manifest,
+    rng: &SystemRandom,
+) -> Result<RecoverySet, BirthError> {
+    let recovery = manifest.recovery();
+    let recipients = recovery
+        .holder
+        .values()
+        .map(|holder| holder.as_str().parse::<Recipient>())
+        .collect::<Result<Vec<_>, _>>()?;
+    let count = u8::try_from(recipients.len()).map_err(|_| BirthError::Holders)?;
+    let shares = root.split(recovery.threshold, count, rng)?;
+    Ok(write_recovery(objects, identity, recovery.threshold, &shares, &recipients).await?)
+}
+
+/// Why no store was born.
+#[derive(Debug, thiserror::Error)]
+pub enum BirthError {
+    /// No randomness.
+    #[error("randomness")]
+    Randomness(#[from] RandomnessUnavailable),
+    /// The root key cannot be split as the manifest says.
+    #[error("splitting the root key")]
+    Split(#[from] SplitError),
+    /// A share cannot be wrapped.
+    #[error("wrapping a share")]
+    Wrap(#[from] WrapError),
+    /// A share cannot be stored or read back.
+    #[error("storing a share")]
+    Vault(#[from] VaultError),
+    /// The vault keeps something else than what was stored.
+    #[error("share {name} does not read back as it was stored")]
+    ReadBack {
+        /// The secret's name.
+        name: String,
+    },
+    /// More holders than shares can be made.
+    #[error("too many holders of recovery shares")]
+    Holders,
+    /// A recovery share cannot be sealed, stored or read back.
+    #[error("recovery shares")]
+    Recovery(#[from] RecoveryError),
+    /// The first commit cannot be written.
+    #[error("first commit")]
+    Create(#[from] CreateError),
+}
+
+/// Counts the splits of a root key.
+const FIRST_SPLIT: u32 = 1;

@@ -1,0 +1,200 @@
+//! The documents in force: the bundle and the manifest, neither older than what the store has seen.
+//!
+//! Both lie where others may write. A signature shows that a signer once wanted them; the serial
+//! and the revision that the store has committed show that nothing newer was put aside.
+
+use std::sync::Arc;
+
+use evidence::Sha256;
+use jiff::Timestamp;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use protocol::TrustRoot;
+use protocol::bundle::{Bundle, BundleBody};
+use protocol::signed_manifest::{ManifestError, SignedManifest};
+use serde::{Deserialize, Serialize};
+use store::{CommitError, Key, Store, Transaction, Value};
+
+/// A manifest that a signer signed for this deployment, with its text.
+pub(crate) struct FoundManifest {
+    pub(crate) signed: SignedManifest,
+    pub(crate) text: String,
+}
+
+/// Reads and verifies the manifest that the bundle points to.
+///
+/// # Errors
+/// It cannot be read, does not verify, or is older than the bundle demands.
+pub(crate) async fn manifest(
+    objects: &Arc<dyn ObjectStore>,
+    trust_root: &TrustRoot,
+    bundle: &BundleBody,
+) -> Result<FoundManifest, DocumentError> {
+    let text = read(objects, &bundle.manifest).await?;
+    let signed = SignedManifest::verify(&text, trust_root.deployment(), trust_root.signers())?;
+    let found = signed.manifest().deployment().revision;
+    if found < bundle.minimum_revision {
+        return Err(DocumentError::Old {
+            what: "revision of the manifest",
+            found,
+            minimum: bundle.minimum_revision,
+        });
+    }
+    Ok(FoundManifest { signed, text })
+}
+
+async fn read(objects: &Arc<dyn ObjectStore>, path: &str) -> Result<String, DocumentError> {
+    let got = objects.get(&Path::from(path)).await.map_err(DocumentError::Read)?;
+    if got.meta.size > MAX_MANIFEST {
+        return Err(DocumentError::TooLarge { length: got.meta.size });
+    }
+    let bytes = got.bytes().await.map_err(DocumentError::Read)?;
+    String::from_utf8(bytes.into()).map_err(|_| DocumentError::NotText)
+}
+
+/// What the store has seen of documents: kept in it, so that neither goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seen {
+    version: u64,
+    serial: u64,
+    revision: u64,
+    manifest: Sha256,
+}
+
+impl Seen {
+    /// What these documents are, if they do not go back behind `before`.
+    fn advance(
+        before: Option<Self>,
+        serial: u64,
+        signed: &SignedManifest,
+    ) -> Result<Self, DocumentError> {
+        let revision = signed.manifest().deployment().revision;
+        let now = Self { version: 1, serial, revision, manifest: signed.digest() };
+        let Some(before) = before else { return Ok(now) };
+        if serial < before.serial {
+            return Err(DocumentError::Old {
+                what: "serial of the bundle",
+                found: serial,
+                minimum: before.serial,
+            });
+        }
+        if revision < before.revision {
+            return Err(DocumentError::Old {
+                what: "revision of the manifest",
+                found: revision,
+                minimum: before.revision,
+            });
+        }
+        if revision == before.revision && now.manifest != before.manifest {
+            return Err(DocumentError::SameRevision { revision });
+        }
+        Ok(now)
+    }
+}
+
+/// Commits that the store has seen these documents, unless it had already.
+///
+/// # Errors
+/// They are older than what it has seen, or the store cannot commit.
+pub(crate) async fn commit_seen(
+    store: &Store,
+    bundle: &BundleBody,
+    signed: &SignedManifest,
+    now: Timestamp,
+) -> Result<(), DocumentError> {
+    let key = Key::parse(SEEN).map_err(|_| DocumentError::Seen)?;
+    let entry = store.entry(&key);
+    let before = entry
+        .as_ref()
+        .map(|entry| serde_json::from_slice::<Seen>(entry.value.expose_secret()))
+        .transpose()
+        .map_err(|_| DocumentError::Seen)?;
+    let seen = Seen::advance(before, bundle.serial, signed)?;
+    if before == Some(seen) {
+        return Ok(());
+    }
+    let value = serde_json::to_vec(&seen).map_err(|_| DocumentError::Seen)?;
+    let value = Value::new(value).map_err(|_| DocumentError::Seen)?;
+    let transaction = Transaction::new(now);
+    let transaction = match entry {
+        Some(entry) => transaction.require(key.clone(), entry.version),
+        None => transaction.require_absent(key.clone()),
+    };
+    store.commit(transaction.put(key, value)).await?;
+    tracing::info!(serial = seen.serial, revision = seen.revision, "documents in force");
+    Ok(())
+}
+
+/// A bundle that may follow the one in force in a running server.
+///
+/// # Errors
+/// It is older, or names another master key or another place of the store, which is a hand-over
+/// and not supported.
+pub(crate) fn follows(new: &Bundle, current: &BundleBody) -> Result<(), DocumentError> {
+    let body = new.body();
+    if body.serial <= current.serial {
+        return Err(DocumentError::Old {
+            what: "serial of the bundle",
+            found: body.serial,
+            minimum: current.serial.saturating_add(1),
+        });
+    }
+    if body.master_key != current.master_key {
+        return Err(DocumentError::NotSupported("a new master key (a hand-over)"));
+    }
+    if body.store != current.store {
+        return Err(DocumentError::NotSupported("another place of the store"));
+    }
+    Ok(())
+}
+
+/// Why the documents cannot be in force.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The manifest cannot be read.
+    #[error("reading the manifest")]
+    Read(#[source] object_store::Error),
+    /// The manifest is larger than any that we sign.
+    #[error("a manifest of {length} bytes, at most {MAX_MANIFEST} are read")]
+    TooLarge {
+        /// Its length.
+        length: u64,
+    },
+    /// Not UTF-8.
+    #[error("the manifest is not text")]
+    NotText,
+    /// The manifest does not verify.
+    #[error("manifest")]
+    Manifest(#[from] ManifestError),
+    /// Older than what the bundle demands or the store has seen.
+    #[error("{what} is {found}, at least {minimum} is required")]
+    Old {
+        /// What is too old.
+        what: &'static str,
+        /// What was found.
+        found: u64,
+        /// What is required.
+        minimum: u64,
+    },
+    /// Two manifests of one revision.
+    #[error("another manifest of revision {revision} has been in force")]
+    SameRevision {
+        /// The revision of both.
+        revision: u64,
+    },
+    /// The store's record of what it has seen cannot be read or written.
+    #[error("the store's record of the documents that it has seen")]
+    Seen,
+    /// The store cannot commit.
+    #[error("committing the documents in force")]
+    Commit(#[from] CommitError),
+    /// A change that a running server cannot make.
+    #[error("{0} is not supported in a running server")]
+    NotSupported(&'static str),
+}
+
+/// Where the store keeps [`Seen`].
+const SEEN: &str = "system/documents";
+/// Bytes; the bound of a signed document.
+const MAX_MANIFEST: u64 = 16 << 20;
