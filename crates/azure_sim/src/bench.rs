@@ -27,22 +27,27 @@ pub(crate) const GROUP: &str =
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::deleting(Duration::ZERO)
+    }
+
+    /// With a phase of being deleted.
+    pub(crate) fn deleting(phase: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self::open(directory)
+        Self::open(directory, phase)
     }
 
     /// The same state in a new process, so to speak.
     pub(crate) fn restart(self) -> Self {
         let Self { cloud, directory, .. } = self;
         drop(cloud);
-        Self::open(directory)
+        Self::open(directory, Duration::ZERO)
     }
 
-    fn open(directory: TempDir) -> Self {
+    fn open(directory: TempDir, deleting: Duration) -> Self {
         let mut settings =
             Settings::new("127.0.0.1".parse().unwrap(), directory.path().join("state"));
         settings.ports = Ports { cloud: 0, imds: 0, proxy: 0 };
-        settings.deleting = Duration::ZERO;
+        settings.deleting = deleting;
         let cloud = Cloud::open(settings).unwrap();
         let path = cloud.directory().join("service-principal.json");
         let administrator = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
