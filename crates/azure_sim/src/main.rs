@@ -70,5 +70,6 @@ async fn main() -> anyhow::Result<()> {
     }
     cloud.shut_down();
     azure_sim::aci::stop_all(&cloud).await;
+    tokio::time::sleep(server::LINGER).await;
     Ok(())
 }

@@ -36,3 +36,6 @@ pub mod token;
 pub use self::cloud::{Cloud, Settings};
 pub use self::http::{Query, Request, Response};
 pub use self::store::Store;
+
+#[cfg(test)]
+mod tests;

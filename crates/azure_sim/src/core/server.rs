@@ -93,7 +93,13 @@ where
                     let connection = serve(Arc::clone(&cloud), socket);
                     let cloud = Arc::clone(&cloud);
                     tokio::spawn(async move {
-                        tokio::select! { () = cloud.stopped() => tokio::time::sleep(LINGER).await, () = connection => {} }
+                        tokio::pin!(connection);
+                        tokio::select! {
+                            () = cloud.stopped() => {}
+                            () = &mut connection => return,
+                        }
+                        // What is being answered may be answered; who is idle is cut off.
+                        let _ = tokio::time::timeout(LINGER, connection).await.is_ok();
                     });
                 }
                 Err(error) => {
@@ -187,4 +193,5 @@ fn plain(status: StatusCode, text: &str) -> hyper::Response<Full<Bytes>> {
 }
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const LINGER: Duration = Duration::from_millis(300);
+/// How long a connection outlives the shutdown.
+pub const LINGER: Duration = Duration::from_millis(300);
