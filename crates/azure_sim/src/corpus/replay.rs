@@ -43,9 +43,9 @@ fn calls(test: &str, path: &str) -> Option<Vec<Call>> {
             .collect()
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let parsed = |value: &Value| match value {
-        Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
-        other => other.clone(),
+    let parsed = |value: &Value| {
+        let text = value.as_str().map(|text| serde_json::from_str(text).unwrap_or(Value::Null));
+        text.unwrap_or_else(|| value.clone())
     };
     let mut calls: Vec<Call> = Vec::new();
     let new = recording["networkCallRecords"].as_array().map(|records| {
@@ -105,10 +105,11 @@ async fn replay(
             (true, Some(link)) => link.replace(":443", ""),
             _ => format!("https://{host}{path}?{query}"),
         };
-        let body_sent = match sent(&call) {
-            Value::Null => call.sent.clone().unwrap_or_default(),
-            Value::String(text) => text,
-            other => other.to_string(),
+        let chosen = sent(&call);
+        let body_sent = if chosen.is_null() {
+            call.sent.clone().unwrap_or_default()
+        } else {
+            chosen.as_str().map_or_else(|| chosen.to_string(), str::to_owned)
         };
         let mut answer = None;
         for _ in 0..200 {
