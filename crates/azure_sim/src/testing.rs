@@ -119,6 +119,71 @@ impl Bench {
         }
     }
 
+    /// Assign a role at the subscription.
+    pub(crate) async fn give(&self, principal: Uuid, role: &str) {
+        let name = Uuid::new_v4();
+        let authorization = format!("{}/providers/Microsoft.Authorization", self.subscription());
+        let role = format!("{authorization}/roleDefinitions/{role}");
+        let body = json!({ "properties": { "roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal" } });
+        let url = format!("{authorization}/roleAssignments/{name}?api-version=2022-04-01");
+        assert_eq!(self.arm("PUT", &url, body).await.0, 201);
+    }
+
+    /// The whole way from an Entra token to a registry's access token.
+    pub(crate) async fn registry_login(
+        &self,
+        registry: &str,
+        principal: Uuid,
+        scope: &str,
+    ) -> Option<String> {
+        let host = format!("{registry}.azurecr.io");
+        let entra = self.token(principal, "https://management.azure.com/");
+        let form = format!("grant_type=access_token&service={host}&tenant=t&access_token={entra}");
+        let refresh =
+            self.send("POST", &format!("https://{host}/oauth2/exchange"), &[], form).await;
+        let refresh: Value = serde_json::from_slice(&refresh.body).unwrap();
+        let refresh = refresh["refresh_token"].as_str()?;
+        let form = format!(
+            "grant_type=refresh_token&service={host}&scope={scope}&refresh_token={refresh}"
+        );
+        let access = self.send("POST", &format!("https://{host}/oauth2/token"), &[], form).await;
+        let access: Value = serde_json::from_slice(&access.body).unwrap();
+        Some(format!("Bearer {}", access["access_token"].as_str()?))
+    }
+
+    /// Push an image; its reference by digest.
+    pub(crate) async fn push(
+        &self,
+        registry: &str,
+        repository: &str,
+        image: &image::oci::Image,
+    ) -> String {
+        let bearer = self
+            .registry_login(registry, self.admin, &format!("repository:{repository}:pull,push"))
+            .await
+            .unwrap();
+        let base = format!("https://{registry}.azurecr.io/v2/{repository}");
+        for blob in image.blobs() {
+            let url = format!("{base}/blobs/uploads/?digest={}", blob.digest);
+            let pushed =
+                self.send("POST", &url, &[("authorization", &bearer)], blob.bytes.clone()).await;
+            assert_eq!(pushed.status, 201);
+        }
+        let manifest = image.manifest();
+        let headers =
+            [("authorization", bearer.as_str()), ("content-type", manifest.media_type.as_str())];
+        let pushed = self
+            .send(
+                "PUT",
+                &format!("{base}/manifests/{}", manifest.digest),
+                &headers,
+                manifest.bytes.clone(),
+            )
+            .await;
+        assert_eq!(pushed.status, 201);
+        format!("{registry}.azurecr.io/{repository}@{}", manifest.digest)
+    }
+
     /// A group `g` with an account `acct`; the account's first key.
     pub(crate) async fn with_account(&self) -> Vec<u8> {
         let group = format!("{}/resourceGroups/g", self.subscription());

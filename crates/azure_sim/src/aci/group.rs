@@ -32,6 +32,23 @@ pub struct Container {
     pub command: Vec<String>,
     /// In the order of the body; secure ones among them.
     pub environment: Vec<(String, String)>,
+    /// `securityContext`.
+    pub security: Security,
+}
+
+/// `securityContext`, as far as the policy looks at it; the process here runs as whoever runs the cloud.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Security {
+    /// `allowPrivilegeEscalation: false`.
+    pub no_new_privileges: bool,
+    /// `capabilities.add`.
+    pub add: Vec<String>,
+    /// `capabilities.drop`.
+    pub drop: Vec<String>,
+    /// `runAsUser`.
+    pub user: Option<u32>,
+    /// `runAsGroup`.
+    pub group: Option<u32>,
 }
 
 /// `imageRegistryCredentials` by identity.

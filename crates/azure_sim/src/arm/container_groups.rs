@@ -14,7 +14,7 @@ use super::error::{Answer, ArmError, bad_request, method_not_allowed};
 use super::operations::{self, Ending, LATENCY, Operation, Poll, Progress};
 use super::resources::{Change, Draft, Named};
 use super::state::{Kind, Resource};
-use crate::aci::{self, Container, Group, RegistryCredential, Restart};
+use crate::aci::{self, Container, Group, RegistryCredential, Restart, Security};
 use crate::core::{Cloud, Response, encoding};
 
 pub(super) fn draft(draft: &Draft<'_>) -> Answer<Resource> {
@@ -335,11 +335,7 @@ fn container(given: &Object<'_>) -> Answer<Container> {
             return Err(requests.wrong(amount, "a positive number"));
         }
     }
-    if let Some(security) = inner.object("securityContext")?
-        && security.flag("privileged")? == Some(true)
-    {
-        return Err(bad_request("Privileged containers are not supported."));
-    }
+    let security = security(&inner)?;
     let mut environment = Vec::new();
     for variable in inner.objects("environmentVariables")? {
         variable.only(&["name", "value", "secureValue"])?;
@@ -357,6 +353,41 @@ fn container(given: &Object<'_>) -> Answer<Container> {
         image: inner.needed_text("image")?.to_owned(),
         command: inner.texts("command")?,
         environment,
+        security,
+    })
+}
+
+fn security(inner: &Object<'_>) -> Answer<Security> {
+    let Some(given) = inner.object("securityContext")? else { return Ok(Security::default()) };
+    given.only(&[
+        "privileged",
+        "allowPrivilegeEscalation",
+        "capabilities",
+        "runAsUser",
+        "runAsGroup",
+    ])?;
+    if given.flag("privileged")? == Some(true) {
+        return Err(bad_request("The local cloud does not run privileged containers."));
+    }
+    let capabilities = given.object("capabilities")?;
+    let list = |name: &str| match &capabilities {
+        Some(capabilities) => {
+            capabilities.only(&["add", "drop"]).and_then(|()| capabilities.texts(name))
+        }
+        None => Ok(Vec::new()),
+    };
+    let id = |name: &str| match given.integer(name)? {
+        None => Ok(None),
+        Some(id) => {
+            u32::try_from(id).map(Some).map_err(|_| given.wrong(name, "a user or group number"))
+        }
+    };
+    Ok(Security {
+        no_new_privileges: given.flag("allowPrivilegeEscalation")? == Some(false),
+        add: list("add")?,
+        drop: list("drop")?,
+        user: id("runAsUser")?,
+        group: id("runAsGroup")?,
     })
 }
 

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::errors::{Answer, blob_unknown, internal};
@@ -67,98 +66,86 @@ pub(super) fn delete_blob(registry: &Registry<'_>, repository: &str, digest: &Di
     Ok(Response::empty(StatusCode::ACCEPTED).operation("registry.blob.delete"))
 }
 
-/// An image as the container-instances service pulls it: every digest checked again on the way.
+/// An image as the container-instances service pulls it. Its bytes are unchecked until [`image::oci::measure`] has read them.
 #[derive(Debug, Clone)]
 pub struct Pulled {
-    /// The manifest's digest.
-    pub digest: Digest,
-    /// The image's configuration.
-    pub config: Bytes,
-    /// The layers from base to top: media type and bytes.
-    pub layers: Vec<(String, Bytes)>,
+    digest: image::oci::Digest,
+    manifest: Bytes,
+    folder: PathBuf,
+}
+
+impl Pulled {
+    /// What the reference names.
+    pub fn digest(&self) -> image::oci::Digest {
+        self.digest
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &[u8] {
+        &self.manifest
+    }
+}
+
+impl image::oci::Blobs for Pulled {
+    type Blob = fs::File;
+
+    fn open(&self, digest: image::oci::Digest) -> io::Result<fs::File> {
+        fs::File::open(self.folder.join(digest.hex()))
+    }
 }
 
 /// Why an image cannot be pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     /// Not `NAME.azurecr.io/REPOSITORY@DIGEST` (or `:TAG`) of a registry of this cloud.
-    #[error("the image '{0}' is not in a registry of the local cloud")]
-    Foreign(String),
+    #[error("it is not in a registry of the local cloud")]
+    Foreign,
     /// The identity's roles do not permit it.
-    #[error("the identity may not pull from the registry '{0}': it has no role like AcrPull there")]
+    #[error("the identity has no role like AcrPull at the registry '{0}'")]
     Forbidden(String),
     /// No such manifest.
-    #[error("the image '{0}' was not found")]
-    Absent(String),
-    /// The manifest is not that of an image, or its bytes are not what its digests say.
-    #[error("the image '{0}' is damaged: {1}")]
-    Damaged(String, &'static str),
+    #[error("there is no such manifest")]
+    Absent,
+    /// The files are gone.
+    #[error("the manifest cannot be read")]
+    Unreadable(#[source] io::Error),
 }
 
-/// Pull an image by reference with the roles of a principal.
+/// Find an image by reference with the roles of a principal.
 ///
 /// # Errors
-/// The first thing that does not hold: reference, role, presence, digests.
+/// The first thing that does not hold: reference, role, presence.
 pub fn pull(cloud: &Cloud, image: &str, principal: Option<Uuid>) -> Result<Pulled, PullError> {
-    let foreign = || PullError::Foreign(image.to_owned());
-    let (host, rest) = image.split_once('/').ok_or_else(foreign)?;
-    let name = host.strip_suffix(".azurecr.io").ok_or_else(foreign)?.to_ascii_lowercase();
-    let id = crate::arm::registry_named(cloud, &name).ok_or_else(foreign)?;
+    let (host, rest) = image.split_once('/').ok_or(PullError::Foreign)?;
+    let name = host.strip_suffix(".azurecr.io").ok_or(PullError::Foreign)?.to_ascii_lowercase();
+    let id = crate::arm::registry_named(cloud, &name).ok_or(PullError::Foreign)?;
     let (repository, reference) = match rest.split_once('@') {
         Some((repository, digest)) => {
-            (repository, Reference::Digest(digest.parse().map_err(|_| foreign())?))
+            (repository, Reference::Digest(digest.parse().map_err(|_| PullError::Foreign)?))
         }
         None => {
             let (repository, tag) = rest.rsplit_once(':').unwrap_or((rest, "latest"));
-            (repository, Reference::parse(tag).ok_or_else(foreign)?)
+            (repository, Reference::parse(tag).ok_or(PullError::Foreign)?)
         }
     };
     if !principal.is_some_and(|principal| permitted(cloud, principal, Right::Pull, &id)) {
         return Err(PullError::Forbidden(name));
     }
     let registry = Registry { cloud, name: &name, id };
-    let absent = || PullError::Absent(image.to_owned());
-    let damaged = |what| PullError::Damaged(image.to_owned(), what);
     let digest = match &reference {
         Reference::Digest(digest) => digest.clone(),
         Reference::Tag(tag) => {
             let found = registry.look(repository, |found| found.tags.get(tag).cloned());
-            found.ok().flatten().ok_or_else(absent)?
+            found.ok().flatten().ok_or(PullError::Absent)?
         }
     };
     if !registry.look(repository, |found| found.manifests.contains_key(&digest)).unwrap_or(false) {
-        return Err(absent());
+        return Err(PullError::Absent);
     }
-    let read = |digest: &Digest| -> Result<Bytes, PullError> {
-        let bytes =
-            fs::read(registry.file(digest)).map_err(|_: io::Error| damaged("bytes are missing"))?;
-        if Digest::of(&bytes) == *digest {
-            Ok(Bytes::from(bytes))
-        } else {
-            Err(damaged("a digest differs"))
-        }
-    };
-    let manifest: Value =
-        serde_json::from_slice(&read(&digest)?).map_err(|_| damaged("the manifest is not JSON"))?;
-    let target = |descriptor: &Value| -> Result<Digest, PullError> {
-        let text = descriptor
-            .get("digest")
-            .and_then(Value::as_str)
-            .ok_or_else(|| damaged("a descriptor has no digest"))?;
-        text.parse().map_err(|_| damaged("a descriptor's digest is invalid"))
-    };
-    let config = manifest.get("config").ok_or_else(|| damaged("the manifest has no config"))?;
-    let layers = manifest
-        .get("layers")
-        .and_then(Value::as_array)
-        .ok_or_else(|| damaged("the manifest has no layers"))?;
-    let layers = layers
-        .iter()
-        .map(|layer| {
-            let media_type =
-                layer.get("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned();
-            Ok((media_type, read(&target(layer)?)?))
-        })
-        .collect::<Result<_, PullError>>()?;
-    Ok(Pulled { config: read(&target(config)?)?, layers, digest })
+    let manifest = fs::read(registry.file(&digest)).map_err(PullError::Unreadable)?;
+    Ok(Pulled {
+        digest: digest.to_string().parse().map_err(|_| PullError::Absent)?,
+        manifest: Bytes::from(manifest),
+        folder: folder(cloud, &name),
+    })
 }

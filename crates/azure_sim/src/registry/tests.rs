@@ -1,6 +1,6 @@
 //! Requests through the dispatcher, with roles given through resource management.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::reference::Digest;
@@ -23,36 +23,6 @@ async fn bench() -> Bench {
         .arm("PUT", &registry, json!({ "location": "westeurope", "sku": { "name": "Basic" } }))
         .await;
     bench
-}
-
-async fn give(bench: &Bench, principal: Uuid, role: &str) {
-    let name = Uuid::new_v4();
-    let url = format!(
-        "{}/providers/Microsoft.Authorization/roleAssignments/{name}?api-version=2022-04-01",
-        bench.subscription()
-    );
-    let role = format!(
-        "{}/providers/Microsoft.Authorization/roleDefinitions/{role}",
-        bench.subscription()
-    );
-    let body = json!({ "properties": { "roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal" } });
-    assert_eq!(bench.arm("PUT", &url, body).await.0, 201);
-}
-
-/// The whole way from an Entra token to an access token.
-async fn login(bench: &Bench, principal: Uuid, scope: &str) -> Option<String> {
-    let entra = bench.token(principal, "https://management.azure.com/");
-    let form =
-        format!("grant_type=access_token&service=images.azurecr.io&tenant=t&access_token={entra}");
-    let refresh = bench.send("POST", &format!("{HOST}/oauth2/exchange"), &[], form).await;
-    let refresh: Value = serde_json::from_slice(&refresh.body).unwrap();
-    let refresh = refresh["refresh_token"].as_str()?;
-    let form = format!(
-        "grant_type=refresh_token&service=images.azurecr.io&scope={scope}&refresh_token={refresh}"
-    );
-    let access = bench.send("POST", &format!("{HOST}/oauth2/token"), &[], form).await;
-    let access: Value = serde_json::from_slice(&access.body).unwrap();
-    Some(format!("Bearer {}", access["access_token"].as_str()?))
 }
 
 async fn push(bench: &Bench, bearer: &str) -> (Digest, Vec<u8>) {
@@ -78,7 +48,8 @@ async fn push(bench: &Bench, bearer: &str) -> (Digest, Vec<u8>) {
 #[tokio::test]
 async fn an_image_comes_back_as_it_was_pushed_also_after_a_restart() {
     let bench = bench().await;
-    let bearer = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let bearer =
+        bench.registry_login("images", bench.admin, "repository:a/b:pull,push").await.unwrap();
     let (digest, manifest) = push(&bench, &bearer).await;
     let bench = bench.reopen();
     let auth = [("authorization", bearer.as_str())];
@@ -102,7 +73,8 @@ async fn an_image_comes_back_as_it_was_pushed_also_after_a_restart() {
 #[tokio::test]
 async fn digests_and_what_a_manifest_names_are_checked() {
     let bench = bench().await;
-    let bearer = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let bearer =
+        bench.registry_login("images", bench.admin, "repository:a/b:pull,push").await.unwrap();
     let auth = [("authorization", bearer.as_str()), ("content-type", MANIFEST)];
     let wrong = bench
         .send(
@@ -133,7 +105,8 @@ async fn digests_and_what_a_manifest_names_are_checked() {
 #[tokio::test]
 async fn blobs_are_uploaded_in_chunks() {
     let bench = bench().await;
-    let bearer = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    let bearer =
+        bench.registry_login("images", bench.admin, "repository:a/b:pull,push").await.unwrap();
     let auth = [("authorization", bearer.as_str())];
     let begun = bench.send("POST", &format!("{HOST}/v2/a/b/blobs/uploads/"), &auth, "").await;
     assert_eq!(begun.status, 202);
@@ -151,7 +124,8 @@ async fn blobs_are_uploaded_in_chunks() {
         bench.send("PUT", &format!("{location}?digest={}", Digest::of(b"abcd")), &auth, "").await;
     assert_eq!(done.status, 201);
     let mount = format!("{HOST}/v2/c/blobs/uploads/?mount={}&from=a/b", Digest::of(b"abcd"));
-    let other = login(&bench, bench.admin, "repository:c:pull,push").await.unwrap();
+    let other =
+        bench.registry_login("images", bench.admin, "repository:c:pull,push").await.unwrap();
     assert_eq!(bench.send("POST", &mount, &[("authorization", &other)], "").await.status, 201);
 }
 
@@ -159,15 +133,16 @@ async fn blobs_are_uploaded_in_chunks() {
 async fn rights_come_from_roles() {
     let bench = bench().await;
     let [nobody, reader] = [Uuid::from_u128(1), Uuid::from_u128(2)];
-    give(&bench, reader, "7f951dda-4ed3-4680-a7ca-43fe172d538d").await;
+    bench.give(reader, "7f951dda-4ed3-4680-a7ca-43fe172d538d").await;
     let anonymous = bench.send("GET", &format!("{HOST}/v2/a/b/tags/list"), &[], "").await;
     let challenge = anonymous.headers["www-authenticate"].to_str().unwrap();
     let expected = "Bearer realm=\"https://images.azurecr.io/oauth2/token\",service=\"images.azurecr.io\",scope=\"repository:a/b:pull\"";
     assert_eq!((anonymous.status.as_u16(), challenge), (401, expected));
-    assert_eq!(login(&bench, nobody, "repository:a/b:pull").await, None);
-    let admin = login(&bench, bench.admin, "repository:a/b:pull,push").await.unwrap();
+    assert_eq!(bench.registry_login("images", nobody, "repository:a/b:pull").await, None);
+    let admin =
+        bench.registry_login("images", bench.admin, "repository:a/b:pull,push").await.unwrap();
     let (digest, _) = push(&bench, &admin).await;
-    let bearer = login(&bench, reader, "repository:a/b:pull,push").await.unwrap();
+    let bearer = bench.registry_login("images", reader, "repository:a/b:pull,push").await.unwrap();
     let auth = [("authorization", bearer.as_str())];
     assert_eq!(bench.send("GET", &format!("{HOST}/v2/a/b/tags/list"), &auth, "").await.status, 200);
     let refused = bench.send("POST", &format!("{HOST}/v2/a/b/blobs/uploads/"), &auth, "").await;
@@ -186,16 +161,8 @@ async fn rights_come_from_roles() {
     assert!(matches!(pull(&bench.cloud, &image, None), Err(PullError::Forbidden(_))));
     assert!(matches!(pull(&bench.cloud, &image, Some(nobody)), Err(PullError::Forbidden(_))));
     let pulled = pull(&bench.cloud, &image, Some(reader)).unwrap();
-    assert_eq!(
-        (&pulled.config[..], &pulled.layers[0].1[..]),
-        (b"config".as_slice(), b"layer".as_slice())
-    );
+    assert_eq!(Digest::of(pulled.manifest()), digest);
     let absent = format!("images.azurecr.io/a/b@{}", Digest::of(b"none"));
-    assert!(matches!(pull(&bench.cloud, &absent, Some(reader)), Err(PullError::Absent(_))));
-    std::fs::write(
-        content::folder(&bench.cloud, "images").join(Digest::of(b"layer").hex()),
-        "altered",
-    )
-    .unwrap();
-    assert!(matches!(pull(&bench.cloud, &image, Some(reader)), Err(PullError::Damaged(..))));
+    assert!(matches!(pull(&bench.cloud, &absent, Some(reader)), Err(PullError::Absent)));
+    assert!(matches!(pull(&bench.cloud, "example.com/a", Some(reader)), Err(PullError::Foreign)));
 }
