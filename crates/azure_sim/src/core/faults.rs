@@ -60,6 +60,12 @@ pub enum Action {
     Cut,
     /// Performs, then closes the connection.
     LoseResponse,
+    /// Performs, then ends that process (SIGKILL) and closes the connection: a client that dies
+    /// just after its call took effect.
+    KillClient {
+        /// The client's process.
+        pid: u32,
+    },
 }
 
 /// The script and the counters.
