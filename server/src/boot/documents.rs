@@ -63,31 +63,31 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// What these documents are, if they do not go back behind `before`.
-    fn advance(
-        before: Option<Self>,
-        serial: u64,
-        signed: &SignedManifest,
-    ) -> Result<Self, DocumentError> {
+    /// What these documents are.
+    fn of(bundle: &BundleBody, signed: &SignedManifest) -> Self {
         let revision = signed.manifest().deployment().revision;
-        let now = Self { version: 1, serial, revision, manifest: signed.digest() };
+        Self { version: 1, serial: bundle.serial, revision, manifest: signed.digest() }
+    }
+
+    /// What is to be remembered, if it does not go back behind `before`.
+    fn advance(before: Option<Self>, now: Self) -> Result<Self, DocumentError> {
         let Some(before) = before else { return Ok(now) };
-        if serial < before.serial {
+        if now.serial < before.serial {
             return Err(DocumentError::Old {
                 what: "serial of the bundle",
-                found: serial,
+                found: now.serial,
                 minimum: before.serial,
             });
         }
-        if revision < before.revision {
+        if now.revision < before.revision {
             return Err(DocumentError::Old {
                 what: "revision of the manifest",
-                found: revision,
+                found: now.revision,
                 minimum: before.revision,
             });
         }
-        if revision == before.revision && now.manifest != before.manifest {
-            return Err(DocumentError::SameRevision { revision });
+        if now.revision == before.revision && now.manifest != before.manifest {
+            return Err(DocumentError::SameRevision { revision: now.revision });
         }
         Ok(now)
     }
@@ -110,7 +110,7 @@ pub(crate) async fn commit_seen(
         .map(|entry| serde_json::from_slice::<Seen>(entry.value.expose_secret()))
         .transpose()
         .map_err(|_| DocumentError::Seen)?;
-    let seen = Seen::advance(before, bundle.serial, signed)?;
+    let seen = Seen::advance(before, Seen::of(bundle, signed))?;
     if before == Some(seen) {
         return Ok(());
     }
@@ -198,3 +198,45 @@ pub enum DocumentError {
 const SEEN: &str = "system/documents";
 /// Bytes; the bound of a signed document.
 const MAX_MANIFEST: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(serial: u64, revision: u64, text: &str) -> Seen {
+        Seen { version: 1, serial, revision, manifest: Sha256::of(text.as_bytes()) }
+    }
+
+    #[test]
+    fn documents_move_forward_or_stay() {
+        let before = seen(3, 5, "a");
+        for now in [seen(3, 5, "a"), seen(4, 5, "a"), seen(3, 6, "b"), seen(9, 9, "c")] {
+            assert_eq!(Seen::advance(Some(before), now).unwrap(), now);
+        }
+        assert_eq!(Seen::advance(None, before).unwrap(), before);
+    }
+
+    #[test]
+    fn rejects_a_lower_serial() {
+        let refused = Seen::advance(Some(seen(3, 5, "a")), seen(2, 6, "b"));
+        assert!(matches!(
+            refused,
+            Err(DocumentError::Old { what: "serial of the bundle", found: 2, minimum: 3 })
+        ));
+    }
+
+    #[test]
+    fn rejects_a_lower_revision() {
+        let refused = Seen::advance(Some(seen(3, 5, "a")), seen(4, 4, "b"));
+        assert!(matches!(
+            refused,
+            Err(DocumentError::Old { what: "revision of the manifest", found: 4, minimum: 5 })
+        ));
+    }
+
+    #[test]
+    fn rejects_another_manifest_of_the_same_revision() {
+        let refused = Seen::advance(Some(seen(3, 5, "a")), seen(4, 5, "b"));
+        assert!(matches!(refused, Err(DocumentError::SameRevision { revision: 5 })));
+    }
+}
