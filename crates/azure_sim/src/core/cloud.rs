@@ -48,6 +48,8 @@ pub struct Ports {
 pub const TENANT: Uuid = Uuid::from_u128(0x7e4a_0000_0000_4000_8000_0000_0000_0001);
 /// The subscription unless told otherwise.
 pub const SUBSCRIPTION: Uuid = Uuid::from_u128(0x5b5c_0000_0000_4000_8000_0000_0000_0001);
+/// The object id of the administrator, fixed so that a local manifest can name it as an operator.
+pub const ADMINISTRATOR: Uuid = Uuid::from_u128(0x7e4a_0000_0000_4000_8000_0000_0000_0002);
 
 impl Settings {
     /// The fixed ports on that address.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::core::Cloud;
-use crate::core::cloud::OpenError;
+use crate::core::cloud::{ADMINISTRATOR, OpenError};
 use crate::core::encoding::b64url;
 use crate::core::store::write_atomically;
 use crate::rbac::{Assignment, OWNER};
@@ -93,13 +93,21 @@ pub fn add_application(
     cloud: &Cloud,
     new: NewApplication,
 ) -> Result<Credentials, NewApplicationFault> {
+    add_application_as(cloud, new, Uuid::new_v4())
+}
+
+fn add_application_as(
+    cloud: &Cloud,
+    new: NewApplication,
+    oid: Uuid,
+) -> Result<Credentials, NewApplicationFault> {
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).map_err(|_| NewApplicationFault::Randomness)?;
     let client_secret = b64url(secret);
     let application = Application {
         name: new.name,
         client_id: Uuid::new_v4(),
-        oid: Uuid::new_v4(),
+        oid,
         secret_sha256: hash_secret(&client_secret),
         certificates: new.certificates,
         federated: new.federated,
@@ -130,7 +138,8 @@ pub fn ensure_administrator(cloud: &Cloud) -> Result<(), OpenError> {
         certificates: Vec::new(),
         federated: Vec::new(),
     };
-    let credentials = add_application(cloud, new).map_err(std::io::Error::other)?;
+    let credentials =
+        add_application_as(cloud, new, ADMINISTRATOR).map_err(std::io::Error::other)?;
     let assignment = Assignment {
         name: Uuid::new_v4(),
         scope: format!("/subscriptions/{}", cloud.settings.subscription),
