@@ -96,6 +96,24 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Rejected,
+        Self::Denied,
+        Self::NotFound,
+        Self::NotSupported,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Sealed,
+    ];
+
+    /// The code with this text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.code() == text)
+    }
+
     /// The code's text.
     #[must_use]
     pub const fn code(self) -> &'static str {
