@@ -9,8 +9,6 @@
 //! bounded, and what public text does not define is refused as "not supported", never guessed.
 //! It performs no I/O, reads no clock and uses no randomness.
 
-#[cfg(test)]
-mod corpus;
 mod encoding;
 pub mod evaluate;
 pub mod lint;
@@ -21,6 +19,8 @@ pub mod release;
 mod rs256;
 #[cfg(test)]
 mod test_cases;
+#[cfg(test)]
+mod test_corpus;
 #[cfg(test)]
 mod test_signer;
 pub mod token;

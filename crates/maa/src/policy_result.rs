@@ -74,12 +74,12 @@ mod tests {
     #[test]
     fn corpus_recorded_answers_about_policies_check() {
         let name = "azure-sdk-for-cpp/attestation/Policy-PolicyTests.PolicyTests-ModifyUnsecured_AAD_SgxEnclave.json";
-        let Some(recording) = corpus::read(name) else {
-            return corpus::absent("corpus_recorded_answers_about_policies_check");
+        let Some(recording) = test_corpus::read(name) else {
+            return test_corpus::absent("corpus_recorded_answers_about_policies_check");
         };
-        let keys = Jwks::parse(corpus::key_sets(&recording)[0].as_bytes()).unwrap();
-        let claims = corpus::token_claims(&recording);
-        let answers: Vec<VerifiedToken> = corpus::tokens(&recording)
+        let keys = Jwks::parse(test_corpus::key_sets(&recording)[0].as_bytes()).unwrap();
+        let claims = test_corpus::token_claims(&recording);
+        let answers: Vec<VerifiedToken> = test_corpus::tokens(&recording)
             .iter()
             .zip(claims)
             .map(|(token, claims)| {

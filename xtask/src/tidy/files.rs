@@ -17,7 +17,7 @@ pub(super) fn check() -> anyhow::Result<Vec<String>> {
     for path in sources()? {
         let text = fs::read_to_string(&path)?;
         let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
-        if !text.starts_with("//!") && !text.starts_with("#![") {
+        if !text.starts_with("//!") && !text.starts_with("#![") && !is_test(&path) {
             faults.push(format!("{name}: begins without a module doc"));
         }
         let code = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
@@ -55,5 +55,8 @@ pub(super) fn sources() -> anyhow::Result<Vec<PathBuf>> {
 pub(super) fn is_test(path: &Path) -> bool {
     path.components()
         .any(|c| ["tests", "benches", "e2e", "golden"].iter().any(|t| c.as_os_str() == *t))
-        || path.file_name().is_some_and(|n| n == "tests.rs" || n == "testing.rs")
+        || path.file_stem().is_some_and(|stem| {
+            let stem = stem.to_string_lossy();
+            stem == "testing" || stem.ends_with("tests") || stem.starts_with("test_")
+        })
 }

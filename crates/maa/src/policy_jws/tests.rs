@@ -121,17 +121,17 @@ fn refuses_other_layouts() {
 }
 
 fn recording(name: &str) -> Option<String> {
-    crate::corpus::read(&format!("azure-sdk-for-cpp/attestation/{name}.json"))
+    crate::test_corpus::read(&format!("azure-sdk-for-cpp/attestation/{name}.json"))
 }
 
 #[test]
 fn corpus_recorded_policies_parse_and_hash() {
     let Some(text) = recording("Policy-PolicyTests.PolicyTests-ModifyUnsecured_AAD_SgxEnclave")
     else {
-        return crate::corpus::absent("corpus_recorded_policies_parse_and_hash");
+        return crate::test_corpus::absent("corpus_recorded_policies_parse_and_hash");
     };
     let mut hashes = Vec::new();
-    for claims in crate::corpus::token_claims(&text) {
+    for claims in crate::test_corpus::token_claims(&text) {
         if let Some(jws) = claims.get("x-ms-policy").and_then(serde_json::Value::as_str) {
             let jws = parse(jws).unwrap();
             let Content::Policy(text) = jws.content() else { panic!("no policy") };

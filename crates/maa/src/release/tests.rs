@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::corpus;
+use crate::test_corpus;
 
 const ISSUER: &str = "https://vouchsafe.weu.attest.azure.net";
 
@@ -213,12 +213,12 @@ fn refuses_what_is_not_in_the_grammar() {
 #[test]
 fn corpus_public_policies_parse_and_evaluate() {
     let (Some(policy), Some(recording)) = (
-        corpus::read("cvm-guest-attestation/public_SKR_policy-datadisk.json"),
-        corpus::read(
+        test_corpus::read("cvm-guest-attestation/public_SKR_policy-datadisk.json"),
+        test_corpus::read(
             "azure-sdk-for-cpp/keyvault-keys/KeyVaultKeyClient.CreateKeyWithReleasePolicyOptions.json",
         ),
     ) else {
-        return corpus::absent("corpus_public_policies_parse_and_evaluate");
+        return test_corpus::absent("corpus_public_policies_parse_and_evaluate");
     };
     let policy = ReleasePolicy::parse(policy.as_bytes()).unwrap();
     assert!(policy.authorities().len() > 10);

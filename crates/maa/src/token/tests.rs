@@ -159,10 +159,10 @@ fn refuses_what_is_not_a_token() {
 #[test]
 fn corpus_real_cvm_token_verifies() {
     let (Some(token), Some(keys)) = (
-        corpus::read("maa-tokens/cvm-sharedwus-2022.jwt"),
-        corpus::read("maa-tokens/sharedwus-jwks-2022.json"),
+        test_corpus::read("maa-tokens/cvm-sharedwus-2022.jwt"),
+        test_corpus::read("maa-tokens/sharedwus-jwks-2022.json"),
     ) else {
-        return corpus::absent("corpus_real_cvm_token_verifies");
+        return test_corpus::absent("corpus_real_cvm_token_verifies");
     };
     let keys = Jwks::parse(keys.as_bytes()).unwrap();
     let issuer = "https://sharedwus.wus.attest.azure.net";
@@ -185,13 +185,14 @@ fn corpus_recorded_tokens_verify_under_the_recorded_keys() {
     ];
     let (mut verified, mut unsigned) = (0, 0);
     for name in names {
-        let Some(recording) = corpus::read(&format!("azure-sdk-for-cpp/attestation/{name}.json"))
+        let Some(recording) =
+            test_corpus::read(&format!("azure-sdk-for-cpp/attestation/{name}.json"))
         else {
-            return corpus::absent("corpus_recorded_tokens_verify_under_the_recorded_keys");
+            return test_corpus::absent("corpus_recorded_tokens_verify_under_the_recorded_keys");
         };
-        let keys = Jwks::parse(corpus::key_sets(&recording)[0].as_bytes()).unwrap();
+        let keys = Jwks::parse(test_corpus::key_sets(&recording)[0].as_bytes()).unwrap();
         for (token, claims) in
-            corpus::tokens(&recording).iter().zip(corpus::token_claims(&recording))
+            test_corpus::tokens(&recording).iter().zip(test_corpus::token_claims(&recording))
         {
             let now = at(claims["iat"].as_i64().unwrap());
             match verify(token, &keys, claims["iss"].as_str().unwrap(), now) {
