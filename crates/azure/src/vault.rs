@@ -131,7 +131,7 @@ where
             return Ok(Some(settled));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(5));
+        pause = (pause * 3 / 2).min(Duration::from_secs(5));
     }
     Ok(None)
 }
