@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        corpus,
+        test_corpus,
         token::{Jwks, verify},
     };
 

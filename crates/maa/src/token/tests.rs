@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    corpus,
     encoding::{to_base64, to_base64url},
+    test_corpus,
     test_signer::signer,
 };
 
