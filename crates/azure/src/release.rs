@@ -8,11 +8,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::encoding::{AsBigEndian, AsDer};
+use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrapPadded};
 use aws_lc_rs::rsa::{
-    KeyPair as RsaKeyPair, KeySize, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256,
-    OAEP_SHA384_MGF1SHA384, OaepAlgorithm, OaepPrivateDecryptingKey, PrivateDecryptingKey,
+    OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OAEP_SHA384_MGF1SHA384, OaepAlgorithm,
 };
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
@@ -27,18 +26,14 @@ use crate::keys::{Curve, KeyPolicy, PublicEc};
 use crate::vault::{Name, Version, parse_id};
 
 mod raw;
+mod transfer;
+
+pub use transfer::TransferKey;
 
 use raw::{RawHeader, RawHsm, RawPayload};
 
 /// A release as the vault answered it: a compact JWS.
 pub struct ReleaseJws(String);
-
-/// The environment's key to which releases are wrapped: RSA-2048, made now, never leaving.
-pub struct TransferKey {
-    private: OaepPrivateDecryptingKey,
-    modulus: Vec<u8>,
-    exponent: Vec<u8>,
-}
 
 /// A released key.
 ///
@@ -107,46 +102,6 @@ impl ReleaseJws {
 impl fmt::Debug for ReleaseJws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReleaseJws").field("length", &self.0.len()).finish()
-    }
-}
-
-impl TransferKey {
-    /// Makes a key.
-    pub fn generate() -> Result<Self, UnwrapError> {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| UnwrapError::Transfer)?;
-        let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> =
-            pair.as_der().map_err(|_| UnwrapError::Transfer)?;
-        Self::from_pkcs8(pkcs8.as_ref())
-    }
-
-    /// Takes a key from its PKCS#8 DER.
-    pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, UnwrapError> {
-        let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| UnwrapError::Transfer)?;
-        let private = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(|_| UnwrapError::Transfer)?;
-        let public = pair.public_key();
-        Ok(Self {
-            modulus: public.modulus().big_endian_without_leading_zero().to_vec(),
-            exponent: public.exponent().big_endian_without_leading_zero().to_vec(),
-            private: OaepPrivateDecryptingKey::new(private).map_err(|_| UnwrapError::Transfer)?,
-        })
-    }
-
-    /// The modulus, big endian: `n` of its JWK.
-    #[must_use]
-    pub fn modulus(&self) -> &[u8] {
-        &self.modulus
-    }
-
-    /// The public exponent, big endian: `e` of its JWK.
-    #[must_use]
-    pub fn exponent(&self) -> &[u8] {
-        &self.exponent
-    }
-}
-
-impl fmt::Debug for TransferKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransferKey").finish_non_exhaustive()
     }
 }
 

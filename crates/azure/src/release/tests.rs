@@ -1,4 +1,5 @@
-use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey};
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, OaepPublicEncryptingKey, PublicEncryptingKey};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
