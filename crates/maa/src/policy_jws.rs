@@ -3,6 +3,8 @@
 //! Layout (RFC 7515 compact form; "How to author and sign an Azure Attestation policy"): the header
 //! is `{"alg":"none"}`, or `alg` `RS256` with the signer as `x5c` (or `jwk`); the payload is
 //! `{"AttestationPolicy":"<base64url of the text>"}`, or empty to go back to the default policy.
+//! Microsoft's Python client (azure-security-attestation 1.0) writes `{"alg":"RSA256","jwk":{"x5c":[…]}}`, which the service takes,
+//! so it is taken here; the signature is the same.
 //!
 //! An isolated provider takes a policy only if one of its policy certificates signed it; [`verify`]
 //! asks the same. That a text is in a JWS says nothing about it: it is not parsed here.
@@ -164,18 +166,25 @@ pub fn parse(jws: &str) -> Result<PolicyJws, JwsError> {
     let signature = match (raw.alg.as_str(), raw.x5c, raw.jwk) {
         ("none", None, None) if bytes.is_empty() => Signature::Unsigned,
         ("none", _, _) => return Err(JwsError::Unsigned),
-        ("RS256", Some(x5c), None) if !x5c.is_empty() => {
+        ("RS256" | "RSA256", Some(x5c), None)
+        | ("RS256" | "RSA256", None, Some(RawJwk { x5c: Some(x5c), n: None, e: None, .. }))
+            if !x5c.is_empty() =>
+        {
             let certificates = x5c.iter().map(|certificate| from_base64(certificate));
             let certificates =
                 certificates.collect::<Result<_, _>>().map_err(|_| JwsError::Signer)?;
             Signature::Certificates(certificates, RawSignature(bytes))
         }
-        ("RS256", None, Some(jwk)) if jwk.kty == "RSA" => {
-            let modulus = from_base64url(&jwk.n).map_err(|_| JwsError::Signer)?;
-            let exponent = from_base64url(&jwk.e).map_err(|_| JwsError::Signer)?;
+        (
+            "RS256" | "RSA256",
+            None,
+            Some(RawJwk { kty: Some(kty), n: Some(n), e: Some(e), x5c: None }),
+        ) if kty == "RSA" => {
+            let modulus = from_base64url(&n).map_err(|_| JwsError::Signer)?;
+            let exponent = from_base64url(&e).map_err(|_| JwsError::Signer)?;
             Signature::Key(Jwk(PublicKey::Components { modulus, exponent }), RawSignature(bytes))
         }
-        ("RS256", _, _) => return Err(JwsError::Signer),
+        ("RS256" | "RSA256", _, _) => return Err(JwsError::Signer),
         _ => return Err(JwsError::Algorithm),
     };
     let content = if payload.is_empty() { Content::Reset } else { Content::Policy(text(payload)?) };
@@ -353,9 +362,10 @@ struct RawHeader {
 
 #[derive(Deserialize)]
 struct RawJwk {
-    kty: String,
-    n: String,
-    e: String,
+    kty: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x5c: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]

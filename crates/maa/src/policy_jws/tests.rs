@@ -52,6 +52,21 @@ fn takes_a_signer_without_a_certificate() {
     assert_eq!(verify(&jws, &[]).unwrap_err(), SignatureError::NoCertificate);
 }
 
+/// The layout of azure-security-attestation 1.0 for Python.
+#[test]
+fn takes_a_certificate_inside_a_key() {
+    let header = format!(
+        "{{\"alg\": \"RSA256\", \"jwk\": {{\"x5c\": [\"{}\"]}}}}",
+        to_base64(&signer().certificate)
+    );
+    let input =
+        format!("{}.{}", to_base64url(header.as_bytes()), payload(&Content::Policy(TEXT.into())));
+    let jws = format!("{input}.{}", to_base64url(&signer().sign(input.as_bytes())));
+    let jws = parse(&jws).unwrap();
+    verify(&jws, std::slice::from_ref(&signer().certificate)).unwrap();
+    assert_eq!(verify(&jws, &[]).unwrap_err(), SignatureError::Stranger);
+}
+
 /// A recorded pair: the policy of the SDK's test and the hash in the service's answer.
 #[test]
 fn hashes_a_jws_as_the_service_does() {
@@ -107,7 +122,12 @@ fn refuses_other_layouts() {
         (format!("{}.{policy}.", with(r#"{"alg":"none","alg":"RS256"}"#)), JwsError::Header),
         (format!("{}.{policy}.", with(r#"{"alg":"none","crit":["b64"]}"#)), JwsError::Header),
         (format!("{}.{policy}.", with(r#"{"alg":"none","x5c":[]}"#)), JwsError::Unsigned),
-        (format!("{}.{policy}.AAAA", with(r#"{"alg":"RSA256"}"#)), JwsError::Algorithm),
+        (format!("{}.{policy}.AAAA", with(r#"{"alg":"RSA256"}"#)), JwsError::Signer),
+        (
+            format!("{}.{policy}.AAAA", with(r#"{"alg":"RS256","jwk":{"x5c":["AAAA"],"n":"AA"}}"#)),
+            JwsError::Signer,
+        ),
+        (format!("{}.{policy}.AAAA", with(r#"{"alg":"RS384"}"#)), JwsError::Algorithm),
         (format!("{}.{policy}.AAAA", with(r#"{"alg":"HS256"}"#)), JwsError::Algorithm),
         (format!("{}.{policy}.AAAA", with(r#"{"alg":"RS256"}"#)), JwsError::Signer),
         (format!("{}.{policy}.AAAA", with(r#"{"alg":"RS256","x5c":["?"]}"#)), JwsError::Signer),
