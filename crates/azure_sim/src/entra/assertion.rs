@@ -17,7 +17,11 @@ pub(super) enum AssertionFault {
     Malformed,
     #[error("Client assertion contains an invalid signature.")]
     Signature,
-    #[error("No matching federated identity record or certificate found for presented assertion.")]
+    #[error(
+        "The certificate with identifier used to sign the client assertion is not registered on application."
+    )]
+    Unregistered,
+    #[error("No matching federated identity record found for presented assertion.")]
     Unknown,
     #[error("Client assertion is not within its valid time range.")]
     Time,
@@ -29,7 +33,7 @@ impl AssertionFault {
     pub(super) fn code(self) -> u32 {
         match self {
             Self::Malformed => 50_027,
-            Self::Signature => 700_027,
+            Self::Signature | Self::Unregistered => 700_027,
             Self::Unknown => 700_213,
             Self::Time => 700_024,
             Self::Audience => 700_023,
@@ -61,7 +65,8 @@ pub(super) fn verify(
         };
     let claim = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
     let (issuer, subject, client) = (claim("iss"), claim("sub"), application.client_id.to_string());
-    let (keys, audiences): (Vec<Vec<u8>>, Vec<String>) = if issuer == client && subject == client {
+    let own = issuer == client && subject == client;
+    let (keys, audiences): (Vec<Vec<u8>>, Vec<String>) = if own {
         let tenant = cloud.settings.tenant;
         let host = format!("https://login.microsoftonline.com/{tenant}");
         let audiences = vec![
@@ -85,7 +90,7 @@ pub(super) fn verify(
             .unzip()
     };
     if keys.is_empty() {
-        return Err(AssertionFault::Unknown);
+        return Err(if own { AssertionFault::Unregistered } else { AssertionFault::Unknown });
     }
     let signed = format!("{header}.{payload}");
     let signature = from_b64url(signature).ok_or(AssertionFault::Malformed)?;
@@ -107,11 +112,19 @@ pub(super) fn verify(
         return Err(AssertionFault::Audience);
     }
     let now = cloud.now().as_second();
-    let time = |name: &str| claims.get(name).and_then(Value::as_i64);
+    let time = |name: &str| claims.get(name).and_then(numeric_date);
     if time("exp").is_none_or(|exp| exp <= now) || time("nbf").is_some_and(|nbf| nbf > now + 300) {
         return Err(AssertionFault::Time);
     }
     Ok(())
+}
+
+/// RFC 7519 §2: seconds, which may have a fraction; Microsoft's Python client sends one.
+fn numeric_date(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        let since_1970 = std::time::Duration::try_from_secs_f64(value.as_f64()?).ok()?;
+        i64::try_from(since_1970.as_secs()).ok()
+    })
 }
 
 fn key_of_certificate(text: &str) -> Option<Vec<u8>> {

@@ -92,9 +92,16 @@ fn body(call: &Call<'_>) -> Result<String, Response> {
     text.cloned().ok_or_else(|| bad("InvalidParameter", "The body holds no JWS."))
 }
 
+/// Microsoft's Python client (azure-security-attestation 1.0) writes `RSA256` and puts the certificate into `jwk`; the service takes it.
 #[derive(Deserialize)]
 struct RawHeader {
     alg: String,
+    x5c: Option<Vec<String>>,
+    jwk: Option<RawJwk>,
+}
+
+#[derive(Deserialize)]
+struct RawJwk {
     x5c: Vec<String>,
 }
 
@@ -110,12 +117,13 @@ fn verify(jws: &str, trusted: &[Vec<u8>]) -> Result<Value, Response> {
     };
     let head: RawHeader = serde_json::from_slice(&decoded(header)?)
         .map_err(|_| refused("The header of the JWS names no signer as x5c."))?;
-    if head.alg != "RS256" {
+    if !matches!(head.alg.as_str(), "RS256" | "RSA256") {
         return Err(refused("The JWS is not signed with RS256."));
     }
     let signer = head
         .x5c
-        .first()
+        .or_else(|| Some(head.jwk?.x5c))
+        .and_then(|x5c| x5c.into_iter().next())
         .and_then(from_b64)
         .ok_or_else(|| refused("The JWS names no signer as x5c."))?;
     if !trusted.contains(&signer) {
