@@ -1,6 +1,6 @@
-//! `vouchsafe-azure-sim`: runs the local cloud in the foreground until it is told to stop.
+//! `vouchsafe-azure-sim run`: runs the local cloud in the foreground until it is told to stop.
 //!
-//! Standard output carries one line, when every listener is up; the log goes to standard error.
+//! When every listener is up, standard output carries one line and the state directory has the file `pid`; the log goes to standard error.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use azure_sim::core::cloud::{SUBSCRIPTION, TENANT};
+use azure_sim::core::store::write_atomically;
 use azure_sim::core::{Cloud, Settings, server};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
@@ -17,6 +18,18 @@ use uuid::Uuid;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until told to stop.
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Run {
     /// Loopback address to listen on (ports 8443, 8444 and 8480).
     #[arg(long, default_value = "127.0.0.1")]
     address: IpAddr,
@@ -33,7 +46,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let Command::Run(arguments) = Arguments::parse().command;
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("VOUCHSAFE_LOG")
@@ -41,6 +54,10 @@ async fn main() -> anyhow::Result<()> {
         )
         .with_writer(std::io::stderr)
         .init();
+    run(arguments).await
+}
+
+async fn run(arguments: Run) -> anyhow::Result<()> {
     anyhow::ensure!(
         arguments.address.is_loopback(),
         "{} is not a loopback address",
@@ -52,6 +69,9 @@ async fn main() -> anyhow::Result<()> {
     let cloud = Cloud::open(settings).context("opening the local cloud")?;
     let addresses = server::start(&cloud).await.context("listening")?;
     azure_sim::aci::resume(&cloud).await;
+    let pid_file = cloud.directory().join("pid");
+    write_atomically(&pid_file, std::process::id().to_string().as_bytes())
+        .with_context(|| format!("writing {}", pid_file.display()))?;
     let ready = serde_json::json!({
         "ready": true,
         "cloud": addresses.cloud.to_string(),
