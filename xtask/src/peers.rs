@@ -1,6 +1,9 @@
 //! The programs of other people that tests talk to: installed by name, only if missing, and never
 //! without saying so first.
 
+use std::ffi::OsStr;
+use std::process::{Command, Stdio};
+
 use anyhow::bail;
 
 use crate::{paths, process};
@@ -9,22 +12,8 @@ use crate::{paths, process};
 const DEBIAN: &[(&str, &str)] =
     &[("e2fsck", "e2fsprogs"), ("veritysetup", "cryptsetup-bin"), ("openssl", "openssl")];
 
-/// Python packages: Microsoft's own clients, and a client of Vault.
-const PYTHON: &[&str] = &[
-    "azure-identity==1.25.1",
-    "azure-keyvault-keys==4.11.0",
-    "azure-keyvault-secrets==4.10.0",
-    "azure-security-attestation==1.0.0",
-    "azure-storage-blob==12.27.1",
-    "azure-mgmt-resource==24.0.0",
-    "azure-mgmt-keyvault==13.0.0",
-    "azure-mgmt-storage==24.0.0",
-    "azure-mgmt-msi==7.1.0",
-    "azure-mgmt-attestation==2.0.0b1",
-    "azure-mgmt-authorization==4.0.0",
-    "azure-mgmt-containerinstance==10.1.0",
-    "hvac==2.4.0",
-];
+/// Python packages, with the version of each and of what it needs.
+const PYTHON: &str = include_str!("../../e2e/peers/requirements.txt");
 
 /// Installs what is missing.
 pub(crate) fn setup() -> anyhow::Result<()> {
@@ -33,11 +22,15 @@ pub(crate) fn setup() -> anyhow::Result<()> {
 }
 
 fn debian() -> anyhow::Result<()> {
-    let missing: Vec<&str> = DEBIAN
+    let mut missing: Vec<&str> = DEBIAN
         .iter()
         .filter(|(program, _)| !process::exists(program) && !sbin(program))
         .map(|(_, package)| *package)
         .collect();
+    // Debian keeps the part of Python that makes virtual environments apart.
+    if !succeeds("python3", &["-c", "import ensurepip, venv"]) {
+        missing.push("python3-venv");
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -61,21 +54,38 @@ fn sbin(program: &str) -> bool {
     std::path::Path::new("/usr/sbin").join(program).is_file()
 }
 
+/// Whether a program runs and ends well; what it says is of no interest.
+fn succeeds(program: impl AsRef<OsStr>, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 /// The Python of the peers: a virtual environment in the ignored build folder.
+///
+/// The stamp is written last and says what is in it, so that a setup that was interrupted, or whose list has changed, goes on.
 fn python() -> anyhow::Result<()> {
     let venv = paths::root().join("target/peers");
     let stamp = venv.join("installed.txt");
-    let wanted = PYTHON.join("\n");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+    let works = succeeds(venv.join("bin/python"), &["-c", "import pip"]);
+    if works && std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == PYTHON) {
         return Ok(());
     }
-    process::say(&format!("installing into {}: {}", venv.display(), PYTHON.join(" ")));
-    if !venv.join("bin/python").is_file() {
-        process::run("python3", ["-m".as_ref(), "venv".as_ref(), venv.as_os_str()])?;
+    let packages: Vec<&str> =
+        PYTHON.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    process::say(&format!("installing into {}: {}", venv.display(), packages.join(" ")));
+    if !works {
+        // --clear: what a vanished Python left behind is of no use.
+        let args = ["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), venv.as_os_str()];
+        process::run("python3", args)?;
     }
     let mut args = vec!["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    args.extend(PYTHON);
+    args.extend(packages);
     process::run(venv.join("bin/python"), args)?;
-    std::fs::write(stamp, wanted)?;
+    std::fs::write(stamp, PYTHON)?;
     Ok(())
 }
