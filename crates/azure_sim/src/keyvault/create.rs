@@ -1,9 +1,9 @@
-//! Making keys: create and import (azure.md C.2, C.5).
+//! Making keys (azure.md C.2, C.5).
 
 use std::collections::BTreeMap;
 use std::io;
 
-use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
+use aws_lc_rs::rsa::KeySize;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::access::{Access, granted};
 use super::bundle::key_bundle;
 use super::errors::{Thing, bad, refusal};
-use super::hsm::{Curve, KeyPair, KeyType, PublicKey, Shape};
-use super::state::{Attributes, KeyObject, KeyVersion, Phase, StoredPolicy};
+use super::hsm::{KeyPair, KeyType, PublicKey, Shape};
+use super::rules::{check_name, curve, fits, key_type, operations};
+use super::state::{Attributes, KeyObject, KeyVersion, Phase, Standing, StoredPolicy};
 use crate::core::Response;
-use crate::core::encoding::from_b64url;
 
 /// Body of `POST /keys/{n}/create`. Unknown members are passed over, as the service does.
 #[derive(Deserialize)]
@@ -27,35 +27,6 @@ struct RawCreate {
     attributes: RawAttributes,
     tags: Option<BTreeMap<String, String>>,
     release_policy: Option<RawReleasePolicy>,
-}
-
-/// Body of `PUT /keys/{n}`.
-#[derive(Deserialize)]
-struct RawImport {
-    key: RawJwk,
-    #[serde(rename = "Hsm", alias = "hsm")]
-    hsm: Option<bool>,
-    #[serde(default)]
-    attributes: RawAttributes,
-    tags: Option<BTreeMap<String, String>>,
-    release_policy: Option<RawReleasePolicy>,
-}
-
-#[derive(Deserialize)]
-struct RawJwk {
-    kty: String,
-    key_ops: Option<Vec<String>>,
-    crv: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    d: Option<String>,
-    p: Option<String>,
-    q: Option<String>,
-    dp: Option<String>,
-    dq: Option<String>,
-    qi: Option<String>,
 }
 
 /// Attributes that a caller may set.
@@ -129,73 +100,17 @@ pub(super) fn create(access: &Access<'_>, name: &str) -> Result<Response, Respon
     Ok(granted(response, &assignment).operation("keyvault.keys.create"))
 }
 
-/// `PUT /keys/{n}`: a key from outside; an HSM key unless `Hsm` is false. Imported keys show no sign of it, as the real ones do not.
-pub(super) fn import(access: &Access<'_>, name: &str) -> Result<Response, Response> {
-    let assignment = access.authorize("keys/import/action", Some(&format!("keys/{name}")))?;
-    check_name(name)?;
-    let raw: RawImport = access
-        .request
-        .json()
-        .map_err(|error| bad(&format!("The request body is not valid: {error}")))?;
-    let jwk = raw.key;
-    let kty = match (key_type(&jwk.kty)?, raw.hsm) {
-        (KeyType::Ec, Some(true)) => KeyType::EcHsm,
-        (KeyType::Rsa, Some(true)) => KeyType::RsaHsm,
-        (kty, _) => kty,
-    };
-    let pair = match kty {
-        KeyType::Ec | KeyType::EcHsm => {
-            let curve = curve(jwk.crv.as_deref())?;
-            let (d, x, y) = (member(&jwk.d)?, member(&jwk.x)?, member(&jwk.y)?);
-            let point = [&[4][..], &widen(&x, curve), &widen(&y, curve)].concat();
-            KeyPair::from_ec(curve, &widen(&d, curve), &point)
-        }
-        KeyType::Rsa | KeyType::RsaHsm => {
-            let parts = [
-                member(&jwk.n)?,
-                member(&jwk.e)?,
-                member(&jwk.d)?,
-                member(&jwk.p)?,
-                member(&jwk.q)?,
-                member(&jwk.dp)?,
-                member(&jwk.dq)?,
-                member(&jwk.qi)?,
-            ];
-            let [n, e, d, p, q, dp, dq, qi] = &parts;
-            KeyPair::from_rsa(&KeyPairComponents {
-                public_key: PublicKeyComponents { n: n.as_slice(), e: e.as_slice() },
-                d: d.as_slice(),
-                p: p.as_slice(),
-                q: q.as_slice(),
-                dP: dp.as_slice(),
-                dQ: dq.as_slice(),
-                qInv: qi.as_slice(),
-            })
-        }
-    };
-    // The text is ours.
-    let pair = pair.ok_or_else(|| bad("The parts of the key do not belong together."))?;
-    let wanted = Wanted {
-        kty,
-        operations: jwk.key_ops,
-        attributes: raw.attributes,
-        tags: raw.tags,
-        release_policy: raw.release_policy,
-    };
-    let response = put(access, name, wanted, || Ok(pair))?;
-    Ok(granted(response, &assignment).operation("keyvault.keys.import"))
-}
-
-struct Wanted {
-    kty: KeyType,
-    operations: Option<Vec<String>>,
-    attributes: RawAttributes,
-    tags: Option<BTreeMap<String, String>>,
-    release_policy: Option<RawReleasePolicy>,
+/// A key that is to be.
+pub(super) struct Wanted {
+    pub(super) kty: KeyType,
+    pub(super) operations: Option<Vec<String>>,
+    pub(super) attributes: RawAttributes,
+    pub(super) tags: Option<BTreeMap<String, String>>,
+    pub(super) release_policy: Option<RawReleasePolicy>,
 }
 
 /// The rules of keys that leave the vault (azure.md C.5), in this order: 1001, 1006, 1004, 1005, then against what exists: 1003, 1020.
-fn put(
+pub(super) fn put(
     access: &Access<'_>,
     name: &str,
     wanted: Wanted,
@@ -259,7 +174,7 @@ fn put(
         let slot = name.to_ascii_uppercase();
         if let Some(key) = keys.get(&slot) {
             fits(access, key, name, exportable, policy.as_ref())?;
-            if key.phase.standing(access.cloud) == super::state::Standing::Gone {
+            if key.phase.standing(access.cloud) == Standing::Gone {
                 keys.remove(&slot);
             }
         }
@@ -293,120 +208,6 @@ pub(super) fn add_version(
             policy.immutable || key.release_policy.as_ref().is_some_and(|old| old.immutable);
         key.release_policy = Some(StoredPolicy { immutable, ..policy });
     }
-}
-
-/// May a version of this kind be added to the key of that name?
-fn fits(
-    access: &Access<'_>,
-    key: &KeyObject,
-    name: &str,
-    exportable: bool,
-    policy: Option<&StoredPolicy>,
-) -> Result<(), Response> {
-    key.phase.writable(access.cloud, Thing::Key, name)?;
-    if key.phase.standing(access.cloud) == super::state::Standing::Gone {
-        return Ok(());
-    }
-    if key.version("").is_some_and(|(_, latest)| latest.exportable != exportable) {
-        return Err(bad(
-            "AKV.SKR.1003: The exportable attribute of an existing key cannot be changed.",
-        ));
-    }
-    may_replace_policy(key, policy)
-}
-
-/// An immutable policy cannot be replaced by another one; the same one again is no change (azure.md C.5, 1020).
-pub(super) fn may_replace_policy(
-    key: &KeyObject,
-    policy: Option<&StoredPolicy>,
-) -> Result<(), Response> {
-    match (&key.release_policy, policy) {
-        (Some(old), Some(new)) if old.immutable && !same(old, new) => {
-            Err(bad("AKV.SKR.1020: The release policy is immutable and cannot be modified."))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn same(old: &StoredPolicy, new: &StoredPolicy) -> bool {
-    use maa::release::ReleasePolicy;
-    match (ReleasePolicy::from_data(&old.data), ReleasePolicy::from_data(&new.data)) {
-        (Ok(old), Ok(new)) => old == new,
-        _ => false,
-    }
-}
-
-/// azure.md C.2; the text is ours.
-pub(super) fn check_name(name: &str) -> Result<(), Response> {
-    let fine = !name.is_empty()
-        && name.len() <= 127
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if fine {
-        Ok(())
-    } else {
-        Err(bad(&format!("The request URI contains an invalid name: {name}")))
-    }
-}
-
-fn key_type(kty: &str) -> Result<KeyType, Response> {
-    match kty {
-        "EC" => Ok(KeyType::Ec),
-        "EC-HSM" => Ok(KeyType::EcHsm),
-        "RSA" => Ok(KeyType::Rsa),
-        "RSA-HSM" => Ok(KeyType::RsaHsm),
-        // Symmetric keys are for managed HSMs only; the text is ours.
-        other => Err(bad(&format!(
-            "Key type {other} is not supported by this vault; use EC, EC-HSM, RSA or RSA-HSM."
-        ))),
-    }
-}
-
-fn curve(name: Option<&str>) -> Result<Curve, Response> {
-    match name {
-        None | Some("P-256") => Ok(Curve::P256),
-        Some("P-384") => Ok(Curve::P384),
-        Some("P-521") => Ok(Curve::P521),
-        Some("P-256K" | "SECP256K1") => Ok(Curve::P256k),
-        Some(other) => {
-            Err(bad(&format!("Curve {other} is not supported; use P-256, P-384, P-521 or P-256K.")))
-        }
-    }
-}
-
-/// `key_ops`: those of the type if none are given. That an EC key can neither encrypt nor wrap is the service's; the texts are ours.
-pub(super) fn operations(
-    kty: KeyType,
-    wanted: Option<Vec<String>>,
-) -> Result<Vec<String>, Response> {
-    let known: &[&str] = match kty {
-        KeyType::Rsa | KeyType::RsaHsm => {
-            &["encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"]
-        }
-        KeyType::Ec | KeyType::EcHsm => &["sign", "verify"],
-    };
-    let Some(wanted) = wanted else { return Ok(known.iter().map(|&one| one.to_owned()).collect()) };
-    match wanted
-        .iter()
-        .find(|one| !known.contains(&one.as_str()) && !["import", "export"].contains(&one.as_str()))
-    {
-        Some(other) => {
-            Err(bad(&format!("Key operation {other} is not supported for keys of this type.")))
-        }
-        None => Ok(wanted),
-    }
-}
-
-fn member(text: &Option<String>) -> Result<Vec<u8>, Response> {
-    text.as_deref()
-        .and_then(from_b64url)
-        .ok_or_else(|| bad("A member of the key is missing or not base64url."))
-}
-
-/// A coordinate or scalar in full width.
-fn widen(bytes: &[u8], curve: Curve) -> Vec<u8> {
-    let mut wide = vec![0; curve.width().saturating_sub(bytes.len())];
-    wide.extend(bytes);
-    wide
 }
 
 /// 500; ours.

@@ -198,18 +198,27 @@ impl KeyPair {
 
     /// Reads it back.
     pub(super) fn load(cloud: &Cloud, version: &str, public: &PublicKey) -> io::Result<Self> {
-        let pkcs8 = std::fs::read(path(cloud, version))?;
+        Self::parse(&read(cloud, version)?, public)
+    }
+
+    /// A pair from PKCS#8, of the kind that the public half has.
+    pub(super) fn parse(pkcs8: &[u8], public: &PublicKey) -> io::Result<Self> {
         let refused = |_| io::Error::new(io::ErrorKind::InvalidData, "not a key of this kind");
         Ok(match public {
             PublicKey::Rsa { .. } => {
-                Self::Rsa(Box::new(rsa::KeyPair::from_pkcs8(&pkcs8).map_err(refused)?))
+                Self::Rsa(Box::new(rsa::KeyPair::from_pkcs8(pkcs8).map_err(refused)?))
             }
             PublicKey::Ec { curve, .. } => Self::Ec(
                 *curve,
-                Box::new(EcdsaKeyPair::from_pkcs8(curve.signing(), &pkcs8).map_err(refused)?),
+                Box::new(EcdsaKeyPair::from_pkcs8(curve.signing(), pkcs8).map_err(refused)?),
             ),
         })
     }
+}
+
+/// A private half as it is kept.
+pub(super) fn read(cloud: &Cloud, version: &str) -> io::Result<Vec<u8>> {
+    std::fs::read(path(cloud, version))
 }
 
 /// Removes the private halves of all versions of a key. A file that is already gone is no fault.

@@ -2,20 +2,23 @@
 //!
 //! Private halves lie in files of their own below `DIR/hsm/`; the service state holds public halves only.
 //! A caller is authenticated before anything else is looked at, because clients send an empty first request to learn of the challenge, and
-//! authorized at the scope of the key or secret. What is not simulated (backup, certificates, symmetric keys) is refused.
+//! authorized at the scope of the key or secret. What is not simulated (certificates, symmetric keys) is refused.
 //!
 //! Texts and codes are of the service where azure.md C.1–C.6 records them; a function that adds one of ours says so.
 
 mod access;
+mod backup;
 mod bundle;
 mod create;
 mod crypto;
 mod errors;
 mod hsm;
+mod import;
 mod keys;
 mod lifecycle;
 mod paging;
 mod release;
+mod rules;
 mod secrets;
 mod state;
 mod update;
@@ -100,10 +103,12 @@ fn route(cloud: &Arc<Cloud>, vault: &str, request: &Request) -> Result<Response,
         }
         (&Method::GET, ["keys", name, version]) => keys::get(&access, name, version),
         (&Method::POST, ["keys", name, "create"]) => create::create(&access, name),
-        (&Method::PUT, ["keys", name]) => create::import(&access, name),
+        (&Method::PUT, ["keys", name]) => import::import(&access, name),
         (&Method::PATCH, ["keys", name]) => update::update_key(&access, name, ""),
         (&Method::PATCH, ["keys", name, version]) => update::update_key(&access, name, version),
         (&Method::DELETE, ["keys", name]) => lifecycle::delete_key(&access, name),
+        (&Method::POST, ["keys", "restore"]) => backup::restore_key(&access),
+        (&Method::POST, ["keys", name, "backup"]) => backup::backup_key(&access, name),
         (&Method::POST, ["keys", name, "rotate"]) => lifecycle::rotate(&access, name),
         (&Method::POST, ["keys", name, "release"]) => release::release(&access, name, ""),
         (&Method::POST, ["keys", name, version, "release"]) => {

@@ -7,12 +7,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::access::{Access, granted};
+use super::backup;
 use super::bundle::{Reveal, deleted, secret_bundle, secret_item};
-use super::create::{RawAttributes, check_name};
+use super::create::RawAttributes;
 use super::errors::{Thing, bad, forbidden, refusal};
 use super::keys::object;
 use super::lifecycle::{deletion, may_end, refuse_purge};
 use super::paging::page;
+use super::rules::check_name;
 use super::state::{Attributes, Phase, SecretObject, SecretVersion, Standing};
 use crate::core::Response;
 
@@ -41,6 +43,8 @@ pub(super) fn route(
         (&Method::PATCH, ["secrets", name]) => update(access, name, ""),
         (&Method::PATCH, ["secrets", name, version]) => update(access, name, version),
         (&Method::DELETE, ["secrets", name]) => delete(access, name),
+        (&Method::POST, ["secrets", "restore"]) => backup::restore_secret(access),
+        (&Method::POST, ["secrets", name, "backup"]) => backup::backup_secret(access, name),
         (&Method::GET, ["deletedsecrets"]) => list_deleted(access),
         (&Method::GET, ["deletedsecrets", name]) => get_deleted(access, name),
         (&Method::POST, ["deletedsecrets", name, "recover"]) => recover(access, name),

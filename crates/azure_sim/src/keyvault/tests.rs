@@ -425,3 +425,34 @@ async fn rotation_makes_a_version_that_expires_as_its_policy_says() {
         - second["attributes"]["created"].as_i64().unwrap();
     assert!((1460 * 86_400..=1461 * 86_400).contains(&life), "{life}");
 }
+
+#[tokio::test]
+async fn a_backup_restores_under_the_old_name_and_versions_and_only_here() {
+    let caller = Caller::new().await;
+    let key = caller.ok("POST", "/keys/k/create", json!({"kty": "EC"})).await;
+    let secret = caller.ok("PUT", "/secrets/s", json!({"value": "v"})).await;
+    let blobs = [
+        caller.ok("POST", "/keys/k/backup", Value::Null).await,
+        caller.ok("POST", "/secrets/s/backup", Value::Null).await,
+    ];
+    assert!(blobs.iter().all(|blob| blob["value"].as_str().unwrap().starts_with("KUF6dXJl")));
+    let digest = json!({"alg": "ES256", "value": b64url([1; 32])});
+    let signed = caller.ok("POST", "/keys/k/sign", digest).await;
+    caller.refused("POST", "/keys/restore", blobs[0].clone(), 409, "in use").await;
+    for (path, blob) in ["/keys/k", "/secrets/s"].into_iter().zip(&blobs) {
+        caller.ok("DELETE", path, Value::Null).await;
+        let (kind, name) = path[1..].split_once('/').unwrap();
+        assert_eq!(
+            caller.call("DELETE", &format!("/deleted{kind}/{name}"), Value::Null).await.status,
+            204
+        );
+        caller.ok("POST", &format!("/{kind}/restore"), blob.clone()).await;
+    }
+    assert_eq!(caller.ok("GET", "/keys/k", Value::Null).await["key"], key["key"]);
+    assert_eq!(caller.ok("GET", "/secrets/s", Value::Null).await, secret);
+    let verify = json!({"alg": "ES256", "digest": b64url([1; 32]), "value": signed["value"]});
+    assert_eq!(caller.ok("POST", "/keys/k/verify", verify).await["value"], true);
+    caller.refused("POST", "/secrets/restore", blobs[0].clone(), 400, "BadParameter").await;
+    let elsewhere = Caller::new().await;
+    elsewhere.refused("POST", "/keys/restore", blobs[0].clone(), 400, "BadParameter").await;
+}

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::access::{Access, granted};
 use super::bundle::key_bundle;
-use super::create::{RawAttributes, RawReleasePolicy, may_replace_policy, operations};
+use super::create::{RawAttributes, RawReleasePolicy};
 use super::errors::{Thing, bad};
+use super::rules::{may_replace_policy, operations};
 use super::state::StoredPolicy;
 use crate::core::Response;
 
