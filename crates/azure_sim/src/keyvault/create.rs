@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::access::{Access, granted};
 use super::bundle::key_bundle;
 use super::errors::{Thing, bad, refusal};
-use super::hsm::{KeyPair, KeyType, PublicKey, Shape};
+use super::hsm::{self, KeyPair, KeyType, PublicKey, Shape};
 use super::rules::{check_name, curve, fits, key_type, operations};
 use super::state::{Attributes, KeyObject, KeyVersion, Phase, Standing, StoredPolicy};
 use crate::core::Response;
@@ -154,6 +154,7 @@ pub(super) fn put(
     let public = pair.public().ok_or_else(|| internal(io::Error::other("reading a public key")))?;
     let id = uuid::Uuid::new_v4().simple().to_string();
     pair.keep(access.cloud, &id).map_err(internal)?;
+    let kept = id.clone();
     let now = access.now();
     let version = KeyVersion {
         kty: wanted.kty,
@@ -189,7 +190,9 @@ pub(super) fn put(
         add_version(key, id.clone(), version, policy);
         let (id, version) = key.version("").ok_or_else(|| Thing::Key.not_found(name))?;
         Ok::<_, Response>(key_bundle(access, key, id, version))
-    })?;
+    });
+    // Refused meanwhile: the private half is of no use to anybody.
+    let bundle = bundle.inspect_err(|_| hsm::discard(access.cloud, &kept))?;
     Ok(Response::json(StatusCode::OK, &Value::Object(bundle)))
 }
 

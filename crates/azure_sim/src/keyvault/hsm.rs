@@ -221,12 +221,17 @@ pub(super) fn read(cloud: &Cloud, version: &str) -> io::Result<Vec<u8>> {
     std::fs::read(path(cloud, version))
 }
 
-/// Removes the private halves of all versions of a key. A file that is already gone is no fault.
+/// Removes the private halves of all versions of a key.
 pub(super) fn forget(cloud: &Cloud, key: &KeyObject) {
     for version in key.versions.keys() {
-        if let Err(error) = std::fs::remove_file(path(cloud, version)) {
-            tracing::debug!(%error, "removing a purged key");
-        }
+        discard(cloud, version);
+    }
+}
+
+/// Removes one private half. A file that is already gone is no fault.
+pub(super) fn discard(cloud: &Cloud, version: &str) {
+    if let Err(error) = std::fs::remove_file(path(cloud, version)) {
+        tracing::debug!(%error, "removing a private half");
     }
 }
 

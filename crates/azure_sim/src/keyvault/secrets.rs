@@ -137,8 +137,7 @@ fn get(access: &Access<'_>, name: &str, version: &str) -> Result<Response, Respo
 
 /// `PATCH /secrets/{n}/{v}`: the answer has no value but always `tags` (recorded).
 fn update(access: &Access<'_>, name: &str, version: &str) -> Result<Response, Response> {
-    let assignment =
-        access.authorize("secrets/setSecret/action", Some(&format!("secrets/{name}")))?;
+    let assignment = access.authorize("secrets/update/action", Some(&format!("secrets/{name}")))?;
     let raw: RawSet = access
         .request
         .json()
