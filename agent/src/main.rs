@@ -1,3 +1,153 @@
-//! Beside the application: attests to the server and hands secrets over.
+//! `vouchsafe-agent`: starts an application with its secrets, or writes them to files.
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use agent::config::Target;
+use agent::fault::{SECURITY_CONTEXT, chain};
+use agent::hand_over::{self, Application};
+use agent::{Config, Fault, Released, Surroundings, Trusted};
+use attester::Container;
+use aws_lc_rs::rand::SystemRandom;
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+/// Proves the secret server, proves this workload to it, and hands the secrets over.
+///
+/// The application is started only with all its secrets. If anything is refused it is not started,
+/// and standard error has the reason, or the server's code and request id.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Fetch the secrets, then become COMMAND, with the secrets in its environment and in files.
+    Run {
+        #[command(flatten)]
+        common: Common,
+        /// The application and its arguments.
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Fetch the secrets into files, and end.
+    Fetch {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Verify the server and say what it proved; ask for nothing.
+    Check {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The agent's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+const AFTER_HELP: &str = "\
+Exit status:
+   0  done (`run` ends with the application's own)
+   2  the command line
+  10  the server is not the expected one
+  11  the server refused this workload
+  12  the server is unavailable, or its answer cannot be used
+  13  the configuration, or the state file
+  14  this machine gives no evidence
+  15  a file cannot be written, or the application not started
+
+Environment:
+  UVM_SECURITY_CONTEXT_DIR  the platform's files beside the evidence
+  VOUCHSAFE_LOG             what is logged to standard error, `info` for more";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("VOUCHSAFE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            let remedy = fault.remedy();
+            drop(writeln!(std::io::stderr(), "error: {}\ntry: {remedy}", chain(&fault)));
+            ExitCode::from(fault.status().number())
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Fault> {
+    // Nobody but root reads our memory, and it goes into no core file; the application's is its own affair.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| Fault::Start(error.into()))?;
+    match arguments.verb {
+        Verb::Run { common, command } => {
+            let config = Config::load(&common.config).map_err(Fault::Config)?;
+            let Some(application) = Application::parse(command) else { return Ok(()) };
+            let released = fetch(&config)?;
+            Err(hand_over::start(&application, config.deliveries(), released).into())
+        }
+        Verb::Fetch { common } => {
+            let config = Config::load(&common.config).map_err(Fault::Config)?;
+            for delivery in config.deliveries() {
+                if let Target::Environment(variable) = &delivery.to {
+                    return Err(Fault::NeedsRun { variable: variable.to_string() });
+                }
+            }
+            hand_over::write_files(config.deliveries(), &fetch(&config)?)?;
+            Ok(())
+        }
+        Verb::Check { common } => {
+            let config = Config::load(&common.config).map_err(Fault::Config)?;
+            let trusted = wait_for(agent::check(&config, surroundings()))?;
+            describe(&config, &trusted).map_err(Fault::Start)
+        }
+    }
+}
+
+fn fetch(config: &Config) -> Result<Released, Fault> {
+    let context = std::env::var_os(SECURITY_CONTEXT).ok_or(Fault::NoSecurityContext)?;
+    let attester =
+        Container::new(Path::new(&context), config.roots().device()).map_err(Fault::Attester)?;
+    let released = wait_for(agent::fetch(config, &attester, surroundings()))?;
+    tracing::info!(workload = released.workload(), "the server released the secrets");
+    Ok(released)
+}
+
+/// The runtime is gone, with its threads and sockets, before the application starts.
+fn wait_for<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::Start)?
+        .block_on(work)
+}
+
+fn surroundings() -> Surroundings<'static> {
+    static RNG: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
+    Surroundings { clock: &Timestamp::now, rng: &*RNG }
+}
+
+fn describe(config: &Config, trusted: &Trusted) -> std::io::Result<()> {
+    let server = trusted.server();
+    let (report, statement) = (server.report(), server.statement());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "server       {}", config.server())?;
+    writeln!(out, "deployment   {}", config.pins().deployment)?;
+    writeln!(out, "host data    {}", report.host_data())?;
+    writeln!(out, "measurement  {}", report.measurement())?;
+    writeln!(out, "store        {}", statement.identity.id())?;
+    writeln!(out, "head         {} {}", statement.head.n, statement.head.hash)?;
+    writeln!(out, "serial       {}", statement.serial)?;
+    writeln!(out, "revision     {}", statement.revision)
+}

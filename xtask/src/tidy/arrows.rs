@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "provisioner",
         &["azure", "evidence", "image", "infra", "maa", "manifest", "protocol", "server_client", "store"],
     ),
-    ("agent", &["attester", "evidence", "protocol", "server_client"]),
+    ("agent", &["attester", "evidence", "manifest", "protocol", "server_client"]),
     ("xtask", &[]),
     ("e2e", &[]),
     ("golden", &[]),
