@@ -1,10 +1,13 @@
 //! `vouchsafe-azure-sim run`: runs the local cloud in the foreground until it is told to stop.
+//! `vouchsafe-azure-sim enclave`: runs a command as a simulated workload.
 //!
 //! When every listener is up, standard output carries one line and the state directory has the file `pid`; the log goes to standard error.
 
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use azure_sim::core::cloud::{SUBSCRIPTION, TENANT};
@@ -26,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Serve until told to stop.
     Run(Run),
+    /// Run a command as a simulated workload, with a device of its own.
+    Enclave(azure_sim::aci::command::Workload),
 }
 
 #[derive(clap::Args)]
@@ -45,8 +50,7 @@ struct Run {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Command::Run(arguments) = Arguments::parse().command;
+async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("VOUCHSAFE_LOG")
@@ -54,7 +58,17 @@ async fn main() -> anyhow::Result<()> {
         )
         .with_writer(std::io::stderr)
         .init();
-    run(arguments).await
+    match Arguments::parse().command {
+        Command::Run(arguments) => run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Enclave(workload) => {
+            let status = azure_sim::aci::command::run(workload).await?;
+            // As a shell has it: 128 and the signal's number.
+            let code = status.code().or_else(|| Some(128_i32.saturating_add(status.signal()?)));
+            Ok(code
+                .and_then(|code| u8::try_from(code).ok())
+                .map_or(ExitCode::FAILURE, ExitCode::from))
+        }
+    }
 }
 
 async fn run(arguments: Run) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::core::cloud::Ports;
 use crate::core::dispatch::{Family, dispatch};
 use crate::core::inventory::Identity;
 use crate::core::{Cloud, Query, Request, Response, Settings};
@@ -34,7 +35,9 @@ impl Bench {
     }
 
     fn open(folder: tempfile::TempDir) -> Self {
-        let settings = Settings::new(IpAddr::V4(Ipv4Addr::LOCALHOST), folder.path().join("state"));
+        let mut settings =
+            Settings::new(IpAddr::V4(Ipv4Addr::LOCALHOST), folder.path().join("state"));
+        settings.ports = Ports { cloud: 0, imds: 0, proxy: 0 };
         let cloud = Cloud::open(settings).unwrap();
         let file = std::fs::read(folder.path().join("state/service-principal.json")).unwrap();
         let file: Value = serde_json::from_slice(&file).unwrap();

@@ -11,6 +11,7 @@
 //!
 //! Processes get the image's and the body's variables and `UVM_SECURITY_CONTEXT_DIR`, nothing else; they die with the cloud, however it ends.
 
+pub mod command;
 pub mod enclave;
 mod group;
 mod logs;
@@ -41,7 +42,7 @@ pub use self::view::{Provisioning, View};
 #[derive(Debug, Default)]
 pub struct Runtime {
     groups: Mutex<BTreeMap<String, Arc<Slot>>>,
-    enclaves: Mutex<BTreeMap<Uuid, enclave::Held>>,
+    enclaves: Mutex<BTreeMap<Uuid, enclave::Enclave>>,
     /// Hashes of images by manifest digest: what a digest names does not change.
     measured: Mutex<BTreeMap<String, Arc<MeasuredImage>>>,
 }

@@ -65,7 +65,7 @@ async fn start(
             format!("the local cloud could not make the group's folder: {cause}"),
         )
     };
-    let root = folder(cloud, &group.key).map_err(unfit)?;
+    let root = folder(cloud.directory(), &group.key).map_err(unfit)?;
     let context = root.join("security-context");
     let outcome = {
         let (cloud, group, slot, root, context) =
@@ -79,7 +79,7 @@ async fn start(
     };
     let plugged = outcome.and_then(|(host_data, ready)| {
         let machine = Machine::new("local cloud", host_data);
-        plug_in(cloud, &context, machine, Some(&group.policy_base64))
+        plug_in(&context, machine, Some(&group.policy_base64), Some(Arc::clone(cloud)))
             .map_err(unfit)
             .map(|device| (device, ready))
     });

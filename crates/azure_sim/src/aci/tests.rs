@@ -351,14 +351,35 @@ async fn ended_containers_are_started_again_as_the_policy_of_the_group_says() {
 #[tokio::test]
 async fn an_enclave_has_the_device_that_was_asked_for() {
     let bench = Bench::new();
-    let mut machine = crate::device::Machine::new("chip", [5; 32]);
-    machine.vmpl = 2;
-    let made = enclave::create(&bench.cloud, machine, None).unwrap();
-    assert!(made.directory.as_os_str().len() < 80, "a socket's name has 108 bytes at most");
-    let report = Report::parse(&crate::device::ask(&made.directory, [1; 64]).await).unwrap();
+    let wanted = enclave::Wanted { vmpl: 2, ..enclave::Wanted::new([5; 32]) };
+    let (id, directory) = enclave::create(&bench.cloud, wanted.machine().unwrap()).unwrap();
+    assert!(directory.as_os_str().len() < 80, "a socket's name has 108 bytes at most");
+    let report = Report::parse(&crate::device::ask(&directory, [1; 64]).await).unwrap();
     assert_eq!((report.host_data.as_bytes(), report.vmpl), (&[5; 32], 2));
-    assert!(!made.directory.join("security-policy-base64").exists());
-    enclave::remove(&bench.cloud, made.id).unwrap();
-    assert!(!made.directory.exists());
-    assert!(enclave::remove(&bench.cloud, made.id).is_err());
+    assert_eq!(bench.cloud.faults.counts()["device.report"].ok, 1);
+    assert!(!directory.join("security-policy-base64").exists());
+    enclave::remove(&bench.cloud, id).unwrap();
+    assert!(!directory.exists());
+    assert!(enclave::remove(&bench.cloud, id).is_err());
+}
+
+#[tokio::test]
+async fn the_control_host_makes_and_removes_enclaves() {
+    let bench = Bench::new();
+    let bearer = format!("Bearer {}", bench.cloud.control_token);
+    let auth = [("authorization", bearer.as_str())];
+    let body =
+        json!({ "host_data": "05".repeat(32), "debug": true, "tcb": { "snp": 1 } }).to_string();
+    let made = bench.send("POST", "https://control.local/enclaves", &auth, body).await;
+    assert_eq!(made.status, 201);
+    let made: Value = serde_json::from_slice(&made.body).unwrap();
+    let directory = PathBuf::from(made["directory"].as_str().unwrap());
+    let report = Report::parse(&crate::device::ask(&directory, [1; 64]).await).unwrap();
+    assert!(report.policy.allows_debug());
+    let url = format!("https://control.local/enclaves/{}", made["id"].as_str().unwrap());
+    assert_eq!(bench.send("DELETE", &url, &auth, "").await.status, 204);
+    assert_eq!(bench.send("DELETE", &url, &auth, "").await.status, 404);
+    let bad =
+        bench.send("POST", "https://control.local/enclaves", &auth, "{\"host_data\":\"00\"}").await;
+    assert_eq!(bad.status, 400);
 }

@@ -42,8 +42,12 @@ pub(super) fn draft(draft: &Draft<'_>) -> Answer<Resource> {
     };
     properties.only(known)?;
     if let Some(existing) = draft.existing {
-        if properties.value("policySigningCertificates").is_some() {
-            // [I]: certificates are create-only; later they are managed through the data plane. The text is ours.
+        let made_with = existing.secret.get("certificates").cloned().unwrap_or_default();
+        if properties.value("policySigningCertificates").is_some()
+            && json!(signing_certificates(&properties)?) != made_with
+        {
+            // [I]: certificates are create-only; later they are managed through the data plane. That the same ones are taken, so that
+            // a repeated creation is no error, and the text, are ours.
             return Err(bad_request(format!(
                 "policySigningCertificates of the existing attestation provider '{name}' cannot be changed here."
             )));

@@ -72,9 +72,13 @@ pub(super) fn draft(draft: &Draft<'_>) -> Answer<Resource> {
 /// Start what was made or changed.
 pub(super) fn settle(cloud: &Arc<Cloud>, resource: &Resource, existing: Option<&Resource>) {
     let given = |resource: &Resource| resource.secret.get("given").cloned();
-    if existing
-        .is_none_or(|existing| given(existing) != given(resource) || desired(existing) != RUNNING)
-        && let Some(group) = group_of(resource)
+    let failed = || {
+        let view = aci::view(cloud, &resource.id.to_ascii_lowercase());
+        matches!(view.provisioning, aci::Provisioning::Failed { .. })
+    };
+    if existing.is_none_or(|existing| {
+        given(existing) != given(resource) || desired(existing) != RUNNING || failed()
+    }) && let Some(group) = group_of(resource)
     {
         hold(cloud, &group);
         aci::start(cloud, group);

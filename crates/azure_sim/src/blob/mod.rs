@@ -20,6 +20,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod times;
+#[cfg(test)]
+mod wire;
 mod xml;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,8 @@
 //! | `GET /counts` | → `{operation: {"calls", "ok"}}` |
 //! | `DELETE /counts` | → 204 |
 //! | `POST /principals` | [`entra::NewApplication`] → service-principal document |
+//! | `POST /enclaves` | [`enclave::Wanted`] → 201 `{"id", "directory"}`: a device for a simulated workload |
+//! | `DELETE /enclaves/ID` | → 204 |
 //! | `POST /shutdown` | → 202 |
 //!
 //! Every call needs `Authorization: Bearer` with the text of `DIR/control-token` (mode 0600).
@@ -21,6 +23,7 @@ use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::aci::enclave;
 use crate::core::encoding::b64url;
 use crate::core::faults::Fault;
 use crate::core::store::write_atomically;
@@ -92,6 +95,23 @@ pub async fn handle(cloud: &Arc<Cloud>, request: Request) -> Result<Response, Re
                 Response::arm_error(StatusCode::BAD_REQUEST, "BadRequest", &fault.to_string())
             })?;
             Ok(Response::json(StatusCode::OK, &json!(principal)))
+        }
+        (&Method::POST, "/enclaves") => {
+            let bad =
+                |text: String| Response::arm_error(StatusCode::BAD_REQUEST, "BadRequest", &text);
+            let machine = body::<enclave::Wanted>(&request)?.machine().map_err(bad)?;
+            let (id, directory) = enclave::create(cloud, machine).map_err(|error| {
+                let text = error.to_string();
+                Response::arm_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", &text)
+            })?;
+            Ok(Response::json(StatusCode::CREATED, &json!({"id": id, "directory": directory})))
+        }
+        (&Method::DELETE, path) if path.starts_with("/enclaves/") => {
+            let unknown =
+                || Response::arm_error(StatusCode::NOT_FOUND, "NotFound", "no such enclave");
+            let id = path.trim_start_matches("/enclaves/").parse().map_err(|_| unknown())?;
+            enclave::remove(cloud, id).map_err(|_| unknown())?;
+            Ok(Response::empty(StatusCode::NO_CONTENT))
         }
         (&Method::POST, "/shutdown") => {
             cloud.shut_down();

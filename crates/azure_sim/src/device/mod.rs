@@ -93,14 +93,15 @@ impl Drop for Device {
 }
 
 /// Make a security context in a fresh folder: the device's socket and the files that a container finds (azure.md D.1).
+/// Reports are counted as `device.report` if there is a cloud to count them.
 ///
 /// # Errors
 /// The folder exists, or the file system refuses.
 pub fn plug_in(
-    cloud: &Arc<Cloud>,
     folder: &Path,
     machine: Machine,
     policy_base64: Option<&str>,
+    counter: Option<Arc<Cloud>>,
 ) -> io::Result<Device> {
     DirBuilder::new().mode(0o700).create(folder)?;
     let chip = machine.chip();
@@ -111,17 +112,18 @@ pub fn plug_in(
         fs::write(folder.join("security-policy-base64"), policy)?;
     }
     let listener = UnixListener::bind(folder.join(SOCKET))?;
-    let cloud = Arc::clone(cloud);
     let task = tokio::spawn(async move {
         let machine = Arc::new((machine, chip));
         loop {
             match listener.accept().await {
                 Ok((client, _)) => {
-                    let (cloud, machine) = (Arc::clone(&cloud), Arc::clone(&machine));
+                    let (counter, machine) = (counter.clone(), Arc::clone(&machine));
                     tokio::spawn(async move {
                         let answered =
                             tokio::time::timeout(PATIENCE, answer(client, &machine)).await;
-                        cloud.faults.count("device.report", matches!(answered, Ok(Ok(()))));
+                        if let Some(cloud) = counter {
+                            cloud.faults.count("device.report", matches!(answered, Ok(Ok(()))));
+                        }
                     });
                 }
                 Err(error) => {
@@ -141,13 +143,13 @@ async fn answer(mut client: UnixStream, machine: &(Machine, Chip)) -> io::Result
     client.shutdown().await
 }
 
-/// A folder for one group or enclave: `/tmp/vs-<8 hex>`, short enough for a socket's name and always the same for the same owner,
+/// A folder for one group or enclave of the cloud with this state directory: `/tmp/vs-<8 hex>`, short enough for a socket's name and always the same for the same owner,
 /// so that what a killed cloud left is found and replaced.
 ///
 /// # Errors
 /// The file system's; also if another user holds the name.
-pub fn folder(cloud: &Cloud, owner: &str) -> io::Result<PathBuf> {
-    let state = fs::canonicalize(cloud.directory())?;
+pub fn folder(state: &Path, owner: &str) -> io::Result<PathBuf> {
+    let state = fs::canonicalize(state)?;
     let text = format!("{}\n{owner}", state.display());
     let name = hex::encode(digest::digest(&digest::SHA256, text.as_bytes()));
     let path = Path::new("/tmp").join(format!("vs-{}", name.get(..8).unwrap_or_default()));
@@ -183,12 +185,13 @@ mod tests {
     #[tokio::test]
     async fn signs_what_it_was_made_for_and_nothing_else() {
         let bench = Bench::new();
-        let root = folder(&bench.cloud, "device test").unwrap();
+        let root = folder(bench.cloud.directory(), "device test").unwrap();
         let context = root.join("context");
         let mut machine = Machine::new("chip", [7; 32]);
         machine.insecure_debug = InsecureDebug::Permitted;
         machine.vmpl = 1;
-        let device = plug_in(&bench.cloud, &context, machine, Some("cG9saWN5")).unwrap();
+        let device =
+            plug_in(&context, machine, Some("cG9saWN5"), Some(Arc::clone(&bench.cloud))).unwrap();
         let report = Report::parse(&ask(&context, [3; 64]).await).unwrap();
         assert_eq!(report.host_data.as_bytes(), &[7; 32]);
         assert_eq!(report.report_data.as_bytes(), &[3; 64]);
@@ -205,7 +208,7 @@ mod tests {
                 && context.join("reference-info-base64").exists()
         );
         drop(device);
-        let again = folder(&bench.cloud, "device test").unwrap();
+        let again = folder(bench.cloud.directory(), "device test").unwrap();
         assert_eq!(again, root);
         assert!(!context.exists(), "what was left is replaced");
         fs::remove_dir_all(root).unwrap();
