@@ -6,11 +6,17 @@
 //! that Azure's control plane, Key Vault, storage or the network say until one of these has
 //! vouched for it.
 
+pub mod audit;
+pub mod auth;
 pub mod boot;
 pub mod clock;
 pub mod core;
 pub mod environment;
 pub mod follow;
+pub mod grant;
+pub mod http;
+pub mod kv;
+pub mod tokens;
 pub mod vault;
 
 use anyhow::Context as _;
@@ -18,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::auth::OidcKeys;
 use crate::boot::Booted;
 use crate::core::Phase;
 use crate::environment::Environment;
@@ -31,6 +38,7 @@ use crate::follow::Follower;
 pub async fn run() -> anyhow::Result<()> {
     let environment = Environment::of_process()?;
     let address = environment.listen;
+    let identity_providers = OidcKeys::new(environment.endpoints.http().clone());
     let Booted { phase, tls, vault, objects } = boot::boot(environment).await.context("boot")?;
     let core = match &phase {
         Phase::Unconfirmed(core) => {
@@ -44,16 +52,17 @@ pub async fn run() -> anyhow::Result<()> {
     };
     let (phase, doors) = watch::channel(phase);
     let (stop, stopped) = watch::channel(false);
-    let follower = tokio::spawn(Follower::new(core, vault, objects, phase)?.run(stopped.clone()));
+    let follower = tokio::spawn(Follower::new(core, vault, objects, phase)?.run(stopped));
 
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    tokio::spawn(async move {
+    let ended = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        stop.send_replace(true);
-    });
-    drop((listener, tls, doors, stopped));
+    };
+    http::serve(listener, tls, doors, identity_providers, ended).await;
+    // The follower anchors last, when nothing can be acknowledged any more.
+    stop.send_replace(true);
     follower.await.context("following the documents")
 }
