@@ -13,6 +13,9 @@ mod request;
 mod route;
 mod vault;
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;

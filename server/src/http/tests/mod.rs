@@ -1,0 +1,10 @@
+//! The doors as a client meets them: over TLS, on a loopback port of their own, with a store in memory and forged roots.
+
+mod attest;
+mod doors;
+mod identity_provider;
+mod kv;
+mod login;
+mod objects;
+mod tokens;
+mod world;
