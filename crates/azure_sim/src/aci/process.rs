@@ -94,3 +94,63 @@ fn spawner() -> io::Result<mpsc::Sender<Job>> {
     // A second thread made in a race gets no jobs and ends when its sender is dropped.
     Ok(SPAWNER.get_or_init(|| sender).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    const ROLE: &str = "AZURE_SIM_TEST_HOLDS_A_PROCESS";
+
+    fn alive(process: u32) -> bool {
+        // A killed process may stay for its new parent to see; it runs no more.
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+    }
+
+    /// Not a test of its own: the other runs it in a process that it then kills.
+    #[tokio::test]
+    async fn holds_a_process() {
+        if std::env::var_os(ROLE).is_none() {
+            return;
+        }
+        let start = Start {
+            program: Path::new("/bin/sleep"),
+            arguments: &["600".to_owned()],
+            environment: &[],
+            directory: Path::new("/"),
+        };
+        let child = spawn(&start).await.unwrap();
+        std::fs::write("/dev/stdout", format!("\nprocess {}\n", child.id().unwrap())).unwrap();
+        std::future::pending::<()>().await;
+    }
+
+    #[test]
+    fn a_process_does_not_outlive_a_cloud_that_is_killed() {
+        let mut cloud = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "aci::process::tests::holds_a_process", "--nocapture"])
+            .env(ROLE, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(cloud.stdout.take().unwrap());
+        let told = output
+            .lines()
+            .find_map(|line| line.unwrap().strip_prefix("process ").map(str::to_owned));
+        let process: u32 = told.unwrap().parse().unwrap();
+        assert!(alive(process));
+        cloud.kill().unwrap();
+        cloud.wait().unwrap();
+        for _ in 0..500 {
+            if !alive(process) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("process {process} outlived its cloud");
+    }
+}
