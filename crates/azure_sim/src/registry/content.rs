@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use uuid::Uuid;
 
-use super::errors::{Answer, blob_unknown, internal};
+use super::errors::{Answer, blob_unknown, internal, refused};
 use super::oauth::Right;
 use super::reference::{Digest, Reference};
 use super::{Registry, permitted};
@@ -43,16 +43,43 @@ pub(super) fn blob(
     if !registry.look(repository, |found| found.blobs.contains(digest))? {
         return Err(blob_unknown());
     }
-    let bytes = fs::read(registry.file(digest)).map_err(|cause| internal(&cause))?;
+    let bytes = Bytes::from(fs::read(registry.file(digest)).map_err(|cause| internal(&cause))?);
     let response = Response::bytes(StatusCode::OK, "application/octet-stream", Bytes::new())
         .with("docker-content-digest", &digest.to_string())
+        .with("accept-ranges", "bytes")
         .with("etag", &format!("\"{digest}\""));
     if request.method == Method::HEAD {
         return Ok(response
             .with("content-length", &bytes.len().to_string())
             .operation("registry.blob.head"));
     }
-    Ok(Response { body: Bytes::from(bytes), ..response }.operation("registry.blob.get"))
+    let response = response.operation("registry.blob.get");
+    let Some((first, last)) = request.header("range").and_then(range) else {
+        return Ok(Response { body: bytes, ..response });
+    };
+    let end = last.map_or(bytes.len(), |last| last.saturating_add(1).min(bytes.len()));
+    if first >= end {
+        return Err(refused(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "RANGE_INVALID",
+            "the blob has no such range",
+        ));
+    }
+    let covers = format!("bytes {first}-{}/{}", end.saturating_sub(1), bytes.len());
+    let part =
+        Response { status: StatusCode::PARTIAL_CONTENT, body: bytes.slice(first..end), ..response };
+    Ok(part.with("content-range", &covers))
+}
+
+/// One range of RFC 9110 §14.1.2, `bytes=FIRST-[LAST]`; what else a client may ask for is ignored, as it may be, and all is sent.
+fn range(header: &str) -> Option<(usize, Option<usize>)> {
+    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
+    let first: usize = first.parse().ok()?;
+    if last.is_empty() {
+        return Some((first, None));
+    }
+    let last: usize = last.parse().ok()?;
+    (first <= last).then_some((first, Some(last)))
 }
 
 /// `DELETE /v2/NAME/blobs/DIGEST`: the repository forgets it; the bytes stay for other repositories.

@@ -87,7 +87,9 @@ fn answer(registry: &Registry<'_>, request: &Request) -> Answer {
         (&Method::POST | &Method::GET, "/oauth2/token") => return oauth::token(registry, request),
         _ => {}
     }
-    let route = route(&request.path).ok_or_else(|| {
+    // Microsoft's clients escape the slashes of a repository's name.
+    let path = format!("/{}", request.segments().join("/"));
+    let route = route(&path).ok_or_else(|| {
         refused(StatusCode::NOT_FOUND, "NAME_INVALID", "invalid repository name or path")
     })?;
     let read = request.method == Method::GET || request.method == Method::HEAD;

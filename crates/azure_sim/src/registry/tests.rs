@@ -64,6 +64,19 @@ async fn an_image_comes_back_as_it_was_pushed_also_after_a_restart() {
         .send("GET", &format!("{HOST}/v2/a/b/blobs/{}", Digest::of(b"layer")), &auth, "")
         .await;
     assert_eq!(layer.body, "layer");
+    // As Microsoft's clients ask: a part, and the slash escaped.
+    let url = format!("{HOST}/v2/a%2Fb/blobs/{}", Digest::of(b"layer"));
+    for (range, status, body) in [
+        ("bytes=1-2", 206, "ay"),
+        ("bytes=3-99", 206, "er"),
+        ("bytes=0-", 206, "layer"),
+        ("lines=1", 200, "layer"),
+    ] {
+        let part = bench.send("GET", &url, &[auth[0], ("range", range)], "").await;
+        assert_eq!((part.status.as_u16(), &part.body[..]), (status, body.as_bytes()), "{range}");
+    }
+    let part = bench.send("GET", &url, &[auth[0], ("range", "bytes=5-9")], "").await;
+    assert_eq!(part.status, 416);
     let tags = bench.send("GET", &format!("{HOST}/v2/a/b/tags/list"), &auth, "").await;
     assert_eq!(tags.body, "{\"name\":\"a/b\",\"tags\":[\"v1\"]}");
     let head = bench.send("HEAD", &format!("{HOST}/v2/a/b/manifests/none"), &auth, "").await;
