@@ -40,7 +40,7 @@ ROLES = {
     "registry push": "8311e382-0749-4cb8-b61a-304f252e45ec",
 }
 
-# A code of the service that nobody recorded.
+# A status or code of the service that nobody recorded.
 ANY = object()
 
 _checked = 0
@@ -93,7 +93,7 @@ def refused(call, status, code, do, text=None):
             answer = list(answer)
     except HttpResponseError as error:
         found = (error.status_code, code_of(error))
-        wanted = (status, found[1] if code is ANY else code)
+        wanted = (found[0] if status is ANY else status, found[1] if code is ANY else code)
         assert found == wanted, f"{call}: found {found}, expected {wanted}: {error.message}"
         assert text is None or text in error.message, f"{call}: {error.message}"
         checked(f"{call}: {found[0]} {found[1]}")

@@ -1,9 +1,11 @@
 """hvac, the Python client of Vault: KV version 2, tokens and health of a running server.
 
 The environment says where it is, as for Vault's own program: VAULT_ADDR, VAULT_CACERT, VAULT_TOKEN.
-The token's role must have all capabilities below `secret/…/PREFIX/`, where PREFIX is VOUCHSAFE_PREFIX (default `peer`), and none outside.
+The token's role must be able to do everything below `secret/…/PREFIX/`, where PREFIX is VOUCHSAFE_PREFIX (default `peer`).
+If VOUCHSAFE_OUTSIDE is set, it is a path on which the role can do nothing.
 """
 
+import json
 import os
 import uuid
 
@@ -45,6 +47,13 @@ def refused(call, kind, do):
     raise AssertionError(f"{call}: not refused, but {answer!r}")
 
 
+def http(method, path, body, media_type="application/json"):
+    """A call that hvac does not make."""
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"X-Vault-Token": CLIENT.token, "Content-Type": media_type}
+    return requests.request(method, f"{ADDRESS}/v1/secret/{path}", data=body, headers=headers, verify=AUTHORITY, timeout=30)
+
+
 def health():
     found = CLIENT.sys.read_health_status(method="GET")
     found = found if isinstance(found, dict) else found.json()
@@ -80,6 +89,9 @@ def values():
     made = KV.patch(path, {"password": "three"})["data"]
     expect("patch", made["version"], 3)
     expect("patch keeps the rest", KV.read_secret_version(path, raise_on_deleted_version=True)["data"]["data"], {"user": "u", "password": "three"})
+    answer = http("PATCH", f"data/{path}", {"data": {"user": None, "more": "m"}, "options": {"cas": 3}}, "application/merge-patch+json")
+    expect("a merge patch", (answer.status_code, answer.json()["data"]["version"]), (200, 4))
+    expect("what it leaves", KV.read_secret_version(path, raise_on_deleted_version=True)["data"]["data"], {"password": "three", "more": "m"})
     refused("patch of nothing", (InvalidPath, InvalidRequest), lambda: KV.patch(f"{PREFIX}/never", {"x": "y"}))
     return path
 
@@ -106,7 +118,7 @@ def versions(path):
     expect("undelete_secret_versions", KV.read_secret_version(path, version=2, raise_on_deleted_version=True)["data"]["data"]["password"], "two")
     KV.delete_latest_version_of_secret(path)
     refused("delete_latest_version_of_secret", InvalidPath, lambda: KV.read_secret_version(path, raise_on_deleted_version=True))
-    KV.undelete_secret_versions(path, versions=[3])
+    KV.undelete_secret_versions(path, versions=[4])
     KV.destroy_secret_versions(path, versions=[1])
     holds("destroy_secret_versions", KV.read_secret_metadata(path)["data"]["versions"]["1"]["destroyed"])
     refused("read of a destroyed version", InvalidPath, lambda: KV.read_secret_version(path, version=1, raise_on_deleted_version=True))
@@ -118,18 +130,19 @@ def versions(path):
 
 
 def refusals():
-    outside = f"not-{PREFIX}/x"
-    refused("write outside the role", Forbidden, lambda: KV.create_or_update_secret(outside, {"a": "b"}))
-    refused("read outside the role", Forbidden, lambda: KV.read_secret_version(outside, raise_on_deleted_version=True))
-    refused("list outside the role", Forbidden, lambda: KV.list_secrets("not-" + PREFIX))
+    if outside := os.environ.get("VOUCHSAFE_OUTSIDE"):
+        refused("write outside the role", Forbidden, lambda: KV.create_or_update_secret(outside, {"a": "b"}))
+        refused("read outside the role", Forbidden, lambda: KV.read_secret_version(outside, raise_on_deleted_version=True))
+        refused("delete outside the role", Forbidden, lambda: KV.delete_metadata_and_all_versions(outside))
     # Nobody administers this server by its API: whatever the answer is called, it is a refusal.
     kinds = (Forbidden, InvalidPath, InvalidRequest, UnsupportedOperation)
-    refused("list_policies", kinds, CLIENT.sys.list_policies)
+    holds("list_policies", "root" not in CLIENT.sys.list_policies()["data"]["policies"])
+    refused("create_or_update_policy", kinds, lambda: CLIENT.sys.create_or_update_policy("mine", 'path "*" { capabilities = ["read"] }'))
     refused("seal", kinds, CLIENT.sys.seal)
     refused("enable_secrets_engine", kinds, lambda: CLIENT.sys.enable_secrets_engine("kv", path="other"))
     refused("create a token", kinds, lambda: CLIENT.auth.token.create(policies=["root"]))
     refused("initialize", (*kinds, AssertionError), lambda: CLIENT.sys.initialize(1, 1))
-    answer = requests.post(f"{ADDRESS}/v1/secret/data/{PREFIX}/x", data=b"{", headers={"X-Vault-Token": CLIENT.token}, verify=AUTHORITY, timeout=30)
+    answer = http("POST", f"data/{PREFIX}/x", b"{")
     expect("a body that is no JSON", (answer.status_code, "errors" in answer.json()), (400, True))
 
 

@@ -2,13 +2,25 @@
 //!
 //! The calls and what is expected of them are in `e2e/peers/*.py`. Each test has a cloud of its own.
 
+use std::path::Path;
+
 use anyhow::{Context as _, ensure};
 use e2e::cloud::Cloud;
 use e2e::peer;
+use image::cce::{
+    ContainerSpec, EnvironmentRule, GroupPolicy, Mode, Privileges, Required, UserRule,
+};
+use image::oci::{File, Image, Layout, Spec, build, measure, write_layout};
 
 fn check(script: &str) -> anyhow::Result<()> {
+    check_with(script, &[])
+}
+
+fn check_with(script: &str, files: &[(&str, &Path)]) -> anyhow::Result<()> {
     let cloud = Cloud::start()?;
-    let told = peer::run(peer::cloud_script(&cloud, script)?)
+    let mut command = peer::cloud_script(&cloud, script)?;
+    command.envs(files.iter().copied());
+    let told = peer::run(command)
         .with_context(|| format!("the end of the cloud's log:\n{}", tail(&cloud)))?;
     // A script that checks nothing would pass; the last line counts.
     let checked = told
@@ -55,3 +67,52 @@ fn peer_azure_keyvault_secrets() -> anyhow::Result<()> {
 fn peer_azure_security_attestation() -> anyhow::Result<()> {
     check("attestation.py")
 }
+
+#[test]
+fn peer_azure_containers_and_release() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (layout, policy) = (folder.path().join("image"), folder.path().join("policy.rego"));
+    write_layout(&layout, &shell_image()?, "first")?;
+    std::fs::write(&policy, policy_for(&layout)?)?;
+    check_with("containers.py", &[("VOUCHSAFE_IMAGE", &layout), ("VOUCHSAFE_CCE_POLICY", &policy)])
+}
+
+/// An image that says where it runs. It uses this machine's shell: the local cloud imitates no isolation.
+fn shell_image() -> anyhow::Result<Image> {
+    let file = File {
+        path: "app",
+        mode: 0o755,
+        size: u64::try_from(SCRIPT.len())?,
+        contents: Box::new(SCRIPT.as_bytes()),
+    };
+    let spec = Spec {
+        entrypoint: vec!["/app".to_owned()],
+        environment: vec!["PATH=/".to_owned()],
+        user: None,
+        working_dir: "/".to_owned(),
+        created: "2026-11-22T00:00:00Z".parse()?,
+    };
+    Ok(build(vec![file], &spec)?)
+}
+
+fn policy_for(layout: &Path) -> anyhow::Result<String> {
+    let layout = Layout::open(layout)?;
+    let measured = measure(layout.manifest()?, &layout)?;
+    let container = ContainerSpec {
+        name: "app".to_owned(),
+        image: "app".to_owned(),
+        layers: measured.root_hashes(),
+        command: vec!["/app".to_owned(), "wait".to_owned()],
+        environment: vec![
+            EnvironmentRule::literal("PATH=/", Required::Yes),
+            EnvironmentRule::exactly("GREETING", "peer", Required::Yes),
+        ],
+        volumes: Vec::new(),
+        user: UserRule::any(),
+        working_dir: "/".to_owned(),
+        privileges: Privileges::Default,
+    };
+    Ok(GroupPolicy::new(Mode::Production, vec![container])?.render())
+}
+
+const SCRIPT: &str = "#!/bin/sh\necho \"hello $GREETING\"\necho \"context $UVM_SECURITY_CONTEXT_DIR\"\nexec /bin/sleep 600\n";
