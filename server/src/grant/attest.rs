@@ -36,7 +36,6 @@ pub async fn attest(
     draft: &mut Draft,
 ) -> Result<Sealed, AttestError> {
     let now = draft.time();
-    draft.paths.clone_from(&request.secrets);
     let fresh = challenges.take(request.challenge, now)?;
     if request.version != 1 {
         return Err(AttestError::Malformed("version"));
@@ -58,6 +57,7 @@ pub async fn attest(
     let appraised = manifest::appraise(&in_force.manifest, &report)?;
     let holder = Holder::Workload(appraised.workload().as_str().to_owned());
     draft.caller = Some(holder.caller());
+    draft.paths = wanted.iter().map(|path| path.as_str().to_owned()).collect();
 
     let workload = appraised.workload().as_str().to_owned();
     let lifetime = Lifetime::workload();

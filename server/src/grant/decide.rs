@@ -181,19 +181,20 @@ pub fn metadata(
     Ok(MayList(Some(path)))
 }
 
-/// Leave to look up or revoke tokens of others.
+/// Leave to do something to everything, which looking up (`list`) or revoking (`delete`) tokens of others and reading
+/// the audit log (`list`) need.
 #[derive(Debug)]
-pub struct MayManageTokens(());
+pub struct Everywhere(());
 
-/// Leave to look up (`list`) or revoke (`delete`) tokens of others: for operators who may do that to every secret.
+/// Whether the manifest lets an operator do this to every secret.
 ///
 /// # Errors
 /// The manifest does not say so.
-pub fn tokens(
+pub fn everywhere(
     manifest: &Manifest,
     token: &Authenticated,
     action: Action,
-) -> Result<MayManageTokens, Denied> {
+) -> Result<Everywhere, Denied> {
     match principal(manifest, token)? {
         Principal::Operator(operator) => {
             if !operator.may.contains(&action) {
@@ -202,7 +203,7 @@ pub fn tokens(
             if !operator.paths.iter().any(|glob| glob.as_str() == "*") {
                 return Err(Denied::Operator(manifest::Forbidden::Path(action)));
             }
-            Ok(MayManageTokens(()))
+            Ok(Everywhere(()))
         }
         Principal::Workload(_) => Err(Denied::Workload),
     }

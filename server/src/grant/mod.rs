@@ -11,5 +11,5 @@ mod release;
 
 pub use attest::{AttestError, attest};
 pub use challenge::{ChallengeError, Challenges, LIFETIME};
-pub use decide::{Denied, Grant, MayDelete, MayList, MayManageTokens, MayWrite, Which};
+pub use decide::{Denied, Everywhere, Grant, MayDelete, MayList, MayWrite, Which};
 pub use release::{ReleaseError, Released, Secret, SecretContent, release};

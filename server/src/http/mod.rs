@@ -4,7 +4,9 @@
 //! is bounded here. A request becomes a [`request::Request`] and goes through [`route`]; whatever comes back as a
 //! refusal goes through [`refusal`], which alone decides what the caller sees.
 
+mod caller;
 mod connection;
+mod explain;
 mod limit;
 mod native;
 mod refusal;
@@ -43,7 +45,7 @@ pub(crate) struct Services {
     pub(crate) refusals: Refusals,
     pub(crate) oidc: OidcKeys,
     /// Bounds what request bodies take of the memory.
-    pub(crate) requests: Semaphore,
+    pub(crate) requests: Arc<Semaphore>,
 }
 
 /// Answers on `listener` until `shutdown`, then drains: requests under way are answered, no new one is taken.
@@ -62,7 +64,7 @@ pub async fn serve(
         attempts: Attempts::default(),
         refusals: Refusals::default(),
         oidc,
-        requests: Semaphore::new(MOST_REQUESTS),
+        requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
     });
     let service = warp::service(routes(Arc::clone(&services)));
     let acceptor = TlsAcceptor::from(connection::spoken(&tls));
@@ -117,10 +119,23 @@ fn routes(
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(
-            |services, peer, method, path: warp::path::FullPath, query, headers, body| async move {
+            |services: Arc<Services>,
+             peer,
+             method,
+             path: warp::path::FullPath,
+             query,
+             headers,
+             body| async move {
                 let head =
                     request::Head { peer, method, path: path.as_str().to_owned(), query, headers };
-                route::answer(services, head, body).await
+                let room = Arc::clone(&services.requests).acquire_owned().await;
+                // A caller who hangs up must not escape the audit log, so the rest is done without it too.
+                let answer = tokio::spawn(async move {
+                    let answer = route::answer(services, head, body).await;
+                    drop(room);
+                    answer
+                });
+                answer.await.unwrap_or_else(|_| reply::broken())
             },
         )
         .recover(|_| async { Ok::<_, Infallible>(reply::not_a_request()) })

@@ -1,4 +1,4 @@
-//! `/vouchsafe/v1/`: the server's evidence, and one-shot attest and fetch.
+//! `/vouchsafe/v1/`: the server's evidence, and one-shot attest and fetch, and why a request was refused.
 
 use http::StatusCode;
 use protocol::attest::{AttestRequest, ChallengeAnswer};
@@ -6,6 +6,7 @@ use protocol::grant::Sealed;
 use protocol::server_evidence::EvidenceRequest;
 use serde::{Deserialize, Serialize};
 
+use super::explain;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::{Request, Verb};
@@ -34,7 +35,11 @@ pub(super) async fn answer(
             draft.operation = "attest";
             Reply::json(StatusCode::OK, &attest(context, draft, request).await?)
         }
-        (_, ["health" | "evidence" | "challenge" | "attest"]) => {
+        (Verb::Read, ["refusals", id]) => {
+            draft.operation = "explain";
+            explain::answer(context, draft, request, id).await
+        }
+        (_, ["health" | "evidence" | "challenge" | "attest"] | ["refusals", _]) => {
             Err(Refusal::not_supported("another method"))
         }
         _ => Err(Refusal::unsupported_path()),

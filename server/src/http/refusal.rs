@@ -97,7 +97,12 @@ impl Refusal {
 
     /// What the audit log says.
     pub(crate) fn reason(&self) -> Reason {
-        Reason { code: self.code.code(), text: self.reason.clone(), step: self.step.clone() }
+        let step = self.step.as_ref().map(|step| evidence::Refusal {
+            step: step.step,
+            expected: bounded(&step.expected),
+            found: bounded(&step.found),
+        });
+        Reason { code: self.code.code(), text: bounded(&self.reason), step }
     }
 
     /// What the caller sees.
@@ -114,6 +119,11 @@ impl Refusal {
         let body = serde_json::to_vec(&answer).unwrap_or_default().into();
         Reply { status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body }
     }
+}
+
+/// A stranger may make evidence and tokens whose faults are long.
+fn bounded(text: &str) -> String {
+    text.chars().take(LONGEST_REASON).collect()
 }
 
 /// As Vault says it.
@@ -270,3 +280,5 @@ impl From<CommitError> for Refusal {
         Self::of(code, &error)
     }
 }
+
+const LONGEST_REASON: usize = 2048;

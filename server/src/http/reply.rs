@@ -63,8 +63,16 @@ impl Reply {
 
 /// What hyper could parse and we cannot route at all.
 pub(super) fn not_a_request() -> Response {
-    let body = Zeroizing::new(br#"{"errors":["malformed"]}"#.to_vec());
-    Reply { status: StatusCode::BAD_REQUEST, body }.into_response()
+    bare(StatusCode::BAD_REQUEST, br#"{"errors":["malformed"]}"#)
+}
+
+/// A fault of ours.
+pub(super) fn broken() -> Response {
+    bare(StatusCode::INTERNAL_SERVER_ERROR, br#"{"errors":["unavailable"]}"#)
+}
+
+fn bare(status: StatusCode, body: &[u8]) -> Response {
+    Reply { status, body: Zeroizing::new(body.to_vec()) }.into_response()
 }
 
 #[derive(Serialize)]

@@ -96,7 +96,6 @@ async fn handle<B: Buf, E>(
         ["v1", crate::kv::MOUNT, ..] => LONGEST_SECRET,
         _ => LONGEST,
     };
-    let _room = context.services.requests.acquire().await;
     let request = match Request::read(head, body, most).await {
         Ok(request) => request,
         Err((_, refusal)) => return Err(refusal),

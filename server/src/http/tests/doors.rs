@@ -186,3 +186,24 @@ async fn a_body_has_an_end() {
     let (status, _) = world.call("POST", "/v1/secret/data/a", Some(&token), Some(fits)).await;
     assert_eq!(status, 200);
 }
+
+#[tokio::test]
+async fn a_refusal_is_explained_to_operators_only() {
+    let world = World::new().await;
+    let (operator, workload) = (world.operator().await, world.workload().await);
+    let path = "/v1/secret/data/elsewhere";
+    let (_, refused) = world.call("GET", path, Some(&workload), None).await;
+    for _ in 0..250 {
+        world.call("GET", "/v1/secret/data/x", Some(&workload), None).await;
+    }
+    let path = format!("/vouchsafe/v1/refusals/{}", refused["request_id"].as_str().unwrap());
+    let (status, answer) = world.call("GET", &path, Some(&operator), None).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["record"]["outcome"], "refused");
+    let reason = answer["record"]["reason"]["text"].as_str().unwrap();
+    assert_eq!(reason, "the workload is not a reader of elsewhere");
+    assert_eq!(world.call("GET", &path, Some(&workload), None).await.0, 403);
+    assert_eq!(world.call("GET", &path, None, None).await.0, 403);
+    let unknown = "/vouchsafe/v1/refusals/00000000-0000-4000-8000-000000000000";
+    assert_eq!(world.call("GET", unknown, Some(&operator), None).await.0, 404);
+}

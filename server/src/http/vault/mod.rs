@@ -8,13 +8,13 @@ mod token;
 
 use manifest::SecretPath;
 
+use super::caller::authenticate;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::{Head, Request, Verb};
 use super::route::Context;
 use crate::audit::Draft;
 use crate::kv::MOUNT;
-use crate::tokens::{self, Authenticated, TokenText};
 
 pub(super) async fn answer(
     context: &Context,
@@ -63,32 +63,6 @@ async fn known(
         ["sys", path @ ..] => sys::answer(context, request, &token, path),
         [_, path @ ..] => kv::answer(context, draft, request, &token, path).await,
         [] => Err(Refusal::unsupported_path()),
-    }
-}
-
-/// Whose request this is. A token that does not hold costs an attempt.
-fn authenticate(
-    context: &Context,
-    draft: &mut Draft,
-    request: &Request,
-) -> Result<Authenticated, Refusal> {
-    let head = &request.head;
-    let bearer = head.header("authorization").and_then(|text| text.strip_prefix("Bearer "));
-    let found = head.header("x-vault-token").or(bearer).ok_or(tokens::TokenError::Malformed);
-    let found = found.and_then(TokenText::parse).and_then(|text| {
-        let Context { core, in_force, .. } = context;
-        tokens::authenticate(&core.store, &in_force.manifest, &text, draft.time())
-    });
-    match found {
-        Ok(token) => {
-            draft.caller = Some(token.holder().caller());
-            draft.accessor = Some(token.accessor().to_string());
-            Ok(token)
-        }
-        Err(error) => {
-            let _attempt = context.attempt(request)?;
-            Err(error.into())
-        }
     }
 }
 

@@ -134,7 +134,7 @@ pub(super) fn answer(
         }
         (Verb::Write, ["capabilities-self"]) => capabilities(context, request, token),
         (Verb::Write, ["capabilities"]) => {
-            decide::tokens(manifest, token, Action::List)?;
+            decide::everywhere(manifest, token, Action::List)?;
             capabilities_of_another(context, request)
         }
         (Verb::Write, ["leases", "lookup"]) => Err(Refusal::malformed("invalid lease")),

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::describe::{AuthBlock, TokenBlock};
 use crate::audit::Draft;
 use crate::grant::decide;
+use crate::http::caller::own_token;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 use crate::http::request::{Request, Verb};
@@ -48,28 +49,28 @@ pub(super) async fn answer(
         (Verb::Write, ["lookup"]) => {
             draft.operation = "token-lookup";
             let asked: Asked = request.json()?;
-            decide::tokens(manifest, &caller, Action::List)?;
+            decide::everywhere(manifest, &caller, Action::List)?;
             let (other, text) = other(context, draft, asked.token)?;
             describe(context, draft, text, &other).await
         }
         (Verb::Write, ["lookup-accessor"]) => {
             draft.operation = "token-lookup";
             let asked: Asked = request.json()?;
-            decide::tokens(manifest, &caller, Action::List)?;
+            decide::everywhere(manifest, &caller, Action::List)?;
             let other = by_accessor(context, draft, asked.accessor)?;
             describe(context, draft, SecretText::new(Zeroizing::default()), &other).await
         }
         (Verb::Write, ["revoke"]) => {
             draft.operation = "token-revoke";
             let asked: Asked = request.json()?;
-            decide::tokens(manifest, &caller, Action::Delete)?;
+            decide::everywhere(manifest, &caller, Action::Delete)?;
             let (other, _) = other(context, draft, asked.token)?;
             revoke(context, draft, other).await
         }
         (Verb::Write, ["revoke-accessor"]) => {
             draft.operation = "token-revoke";
             let asked: Asked = request.json()?;
-            decide::tokens(manifest, &caller, Action::Delete)?;
+            decide::everywhere(manifest, &caller, Action::Delete)?;
             let other = by_accessor(context, draft, asked.accessor)?;
             revoke(context, draft, other).await
         }
@@ -169,10 +170,7 @@ fn no_such(error: TokenError) -> Refusal {
 }
 
 fn own_text(request: &Request) -> Result<SecretText, Refusal> {
-    let head = &request.head;
-    let bearer = head.header("authorization").and_then(|text| text.strip_prefix("Bearer "));
-    let text = head.header("x-vault-token").or(bearer).unwrap_or_default();
-    Ok(TokenText::parse(text)?.into_secret())
+    Ok(own_token(request)?.into_secret())
 }
 
 impl Increment {

@@ -4,16 +4,17 @@
 //! completeness are the log's. They name paths, workloads and reasons in full and never hold a value or a token.
 //! What a caller sees of a refusal is decided elsewhere; the reason stays here.
 
-use std::collections::BTreeMap;
+mod refusals;
+
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::rand::SecureRandom;
 use evidence::{RawEvidence, Report, Sha256, VerifiedReport};
 use jiff::Timestamp;
-use protocol::attest::RefusalCode;
-use serde::Serialize;
-use store::{CommitError, Store, Transaction, Value};
+use serde::{Deserialize, Serialize};
+use store::{CommitError, Store, Value};
+
+pub use refusals::{Notice, Refusals, Summary};
 
 /// Names one request, to its caller and in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -226,6 +227,20 @@ fn record<T: Serialize>(content: &T) -> Result<Value, AuditError> {
     Value::new(bytes).map_err(|_| AuditError::Record)
 }
 
+/// Whether a record is of the request of this id.
+#[must_use]
+pub fn is_of(record: &Value, id: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Of {
+        request: Id,
+    }
+    #[derive(Deserialize)]
+    struct Id {
+        request_id: String,
+    }
+    serde_json::from_slice::<Of>(record.expose_secret()).is_ok_and(|of| of.request.request_id == id)
+}
+
 /// A request is not on record.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -235,98 +250,6 @@ pub enum AuditError {
     /// The store did not take it.
     #[error("writing the audit record")]
     Store(#[from] CommitError),
-}
-
-/// Refusals of callers that nobody knows: so many a minute are recorded one by one, more are counted, so that nobody
-/// fills the log by being refused.
-#[derive(Debug, Default)]
-pub struct Refusals(Mutex<Window>);
-
-#[derive(Debug, Default)]
-struct Window {
-    minute: i64,
-    recorded: u32,
-    counted: BTreeMap<&'static str, u64>,
-}
-
-/// Whether a refusal gets a record of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// It does.
-    Recorded,
-    /// It is counted for the summary.
-    Counted,
-}
-
-/// Refusals without a record of their own.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Summary {
-    version: u8,
-    /// Start of the minute.
-    minute: Timestamp,
-    operation: &'static str,
-    /// How many, by code.
-    counted: BTreeMap<&'static str, u64>,
-}
-
-impl Refusals {
-    /// Takes note of a refusal; also answers the summary of an earlier minute, if one is due.
-    pub fn notice(
-        &self,
-        now: Timestamp,
-        most: u32,
-        code: RefusalCode,
-    ) -> (Notice, Option<Summary>) {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = window.turn(minute_of(now));
-        if window.recorded < most {
-            window.recorded = window.recorded.saturating_add(1);
-            return (Notice::Recorded, due);
-        }
-        let count = window.counted.entry(code.code()).or_default();
-        *count = count.saturating_add(1);
-        (Notice::Counted, due)
-    }
-
-    /// The summary of an earlier minute, if one is due.
-    pub fn due(&self, now: Timestamp) -> Option<Summary> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).turn(minute_of(now))
-    }
-
-    /// Everything counted so far, for the end of the process.
-    pub fn rest(&self) -> Option<Summary> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).turn(i64::MAX)
-    }
-}
-
-impl Window {
-    fn turn(&mut self, minute: i64) -> Option<Summary> {
-        if minute == self.minute {
-            return None;
-        }
-        let was = std::mem::replace(self, Self { minute, ..Self::default() });
-        (!was.counted.is_empty()).then(|| Summary {
-            version: 1,
-            minute: Timestamp::from_second(was.minute.saturating_mul(60)).unwrap_or_default(),
-            operation: "refusals-beyond-the-limit",
-            counted: was.counted,
-        })
-    }
-}
-
-impl Summary {
-    /// Appends the summary to the log.
-    ///
-    /// # Errors
-    /// It is not durable.
-    pub async fn append(&self, store: &Store, now: Timestamp) -> Result<(), AuditError> {
-        store.commit(Transaction::new(now).audit(record(self)?)).await?;
-        Ok(())
-    }
-}
-
-fn minute_of(now: Timestamp) -> i64 {
-    now.as_second().div_euclid(60)
 }
 
 /// An error with its causes, in one line.
@@ -340,25 +263,4 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_beyond_the_limit_are_counted_and_told_in_the_next_minute() {
-        let refusals = Refusals::default();
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let mut seen = Vec::new();
-        for _ in 0..4 {
-            seen.push(refusals.notice(at(600), 2, RefusalCode::Rejected).0);
-        }
-        assert_eq!(seen, [Notice::Recorded, Notice::Recorded, Notice::Counted, Notice::Counted]);
-        assert_eq!(refusals.due(at(659)), None);
-        let (notice, summary) = refusals.notice(at(660), 2, RefusalCode::Rejected);
-        assert_eq!(notice, Notice::Recorded);
-        assert_eq!(summary.unwrap().counted, [("rejected", 2)].into());
-        assert_eq!(refusals.rest(), None);
-    }
 }

@@ -1,11 +1,13 @@
 //! `secret/`: the key-value engine, version 2, over HTTP.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod body;
+
+use std::collections::BTreeMap;
 
 use http::StatusCode;
 use jiff::Timestamp;
 use manifest::SecretPath;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -16,8 +18,9 @@ use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 use crate::http::request::{Request, Verb};
 use crate::http::route::Context;
-use crate::kv::{self, Content, Fields, KvError, NewVersion, Settings, Written};
+use crate::kv::{self, Fields, KvError, Written};
 use crate::tokens::Authenticated;
+use body::{Write, settings, versions};
 
 pub(super) async fn answer(
     context: &Context,
@@ -34,12 +37,13 @@ pub(super) async fn answer(
         [] => return Err(Refusal::unsupported_path()),
     };
     draft.operation = operation(verb, place)?;
-    draft.paths = vec![rest.join("/")];
     if draft.operation == "secret-list" {
         let folder = if rest.is_empty() { None } else { Some(secret_path(rest)?) };
+        draft.paths = vec![rest.join("/")];
         return list(context, draft, token, folder).await;
     }
     let path = secret_path(rest)?;
+    draft.paths = vec![path.as_str().to_owned()];
     let (store, manifest) = (&context.core.store, &context.in_force.manifest);
     match draft.operation {
         "secret-read" => read(context, draft, request, token, path).await,
@@ -286,93 +290,6 @@ async fn metadata(
         "versions": versions,
     });
     Reply::data(context.id, &block)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Write<'a> {
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    options: Option<Options>,
-    /// Sent by clients that do not know better; it says nothing.
-    #[serde(default, rename = "version")]
-    _version: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    cas: Option<Number>,
-}
-
-/// A number, also as a text, which command-line clients send.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Number(serde_json::Value);
-
-impl Number {
-    fn value(&self) -> Result<u64, Refusal> {
-        let number = match &self.0 {
-            serde_json::Value::Number(number) => number.as_u64(),
-            serde_json::Value::String(text) => text.parse().ok(),
-            serde_json::Value::Null
-            | serde_json::Value::Bool(_)
-            | serde_json::Value::Array(_)
-            | serde_json::Value::Object(_) => None,
-        };
-        number
-            .ok_or_else(|| Refusal::malformed("versions and cas are numbers that are not negative"))
-    }
-}
-
-impl<'a> Write<'a> {
-    fn new_version(&self, verb: Verb) -> Result<NewVersion<'a>, Refusal> {
-        let data = self.data.map(RawValue::get).filter(|data| data.starts_with('{'));
-        let data = data.ok_or_else(|| Refusal::malformed("no data provided"))?.as_bytes();
-        let cas = self.options.as_ref().and_then(|options| options.cas.as_ref());
-        Ok(NewVersion {
-            content: match verb {
-                Verb::Patch => Content::Patch(data),
-                Verb::Read | Verb::List | Verb::Write | Verb::Delete | Verb::Other => {
-                    Content::Whole(data)
-                }
-            },
-            check_and_set: cas.map(Number::value).transpose()?,
-        })
-    }
-}
-
-fn versions(request: &Request) -> Result<BTreeSet<u64>, Refusal> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Asked {
-        versions: Vec<Number>,
-    }
-    let asked: Asked = request.json()?;
-    if asked.versions.is_empty() || asked.versions.len() > 1000 {
-        return Err(Refusal::malformed("No version number provided"));
-    }
-    asked.versions.iter().map(Number::value).collect()
-}
-
-fn settings(request: &Request) -> Result<Settings, Refusal> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Asked {
-        max_versions: Option<Number>,
-        cas_required: Option<bool>,
-        delete_version_after: Option<String>,
-        custom_metadata: Option<BTreeMap<String, String>>,
-    }
-    let asked: Asked = request.json()?;
-    if !matches!(asked.delete_version_after.as_deref(), None | Some("" | "0" | "0s")) {
-        return Err(Refusal::not_supported("delete_version_after is not supported"));
-    }
-    Ok(Settings {
-        max_versions: asked.max_versions.as_ref().map(Number::value).transpose()?,
-        cas_required: asked.cas_required,
-        custom_metadata: asked.custom_metadata,
-    })
 }
 
 const DEEPEST: usize = 64;
