@@ -1,0 +1,97 @@
+//! What this machine has asked Azure for and not yet seen confirmed by a signed bundle.
+//!
+//! It is written *before* the call, so that a deployment stopped at any moment knows on its next run what of the things
+//! that it then finds are its own: without it a key of the right name could be one that somebody imported. It holds no
+//! secret: artefacts are kept as they are stored, wrapped.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use protocol::bundle::Artefact;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::state::{self, State};
+
+/// The record of a deployment that is being made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    version: u64,
+    /// The deployment.
+    pub deployment: String,
+    /// Under which id this machine holds the deploy lease.
+    pub lease: Uuid,
+    /// The master key that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<AskedKey>,
+    /// The artefacts that are being stored, for one version of the master key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefacts: Option<Wrapped>,
+}
+
+/// A call that makes a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedKey {
+    /// Its name.
+    pub name: String,
+    /// When it was asked for.
+    pub asked: Timestamp,
+}
+
+/// Artefacts as they are to be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wrapped {
+    /// The key that they are wrapped with, `NAME/VERSION`.
+    pub key: String,
+    /// The stored texts.
+    pub values: BTreeMap<Artefact, String>,
+}
+
+impl Record {
+    /// A record of nothing.
+    #[must_use]
+    pub fn new(deployment: &str, lease: Uuid) -> Self {
+        Self { version: 1, deployment: deployment.to_owned(), lease, key: None, artefacts: None }
+    }
+
+    /// Reads the record, if there is one.
+    ///
+    /// # Errors
+    /// There is a file that is no record of this deployment.
+    pub fn read(state: &State, deployment: &str) -> Result<Option<Self>, Failure> {
+        let path = state.path(FILE);
+        let Some(text) = state::read(&path)? else { return Ok(None) };
+        let record = serde_json::from_str::<Self>(&text).ok();
+        match record.filter(|record| record.version == 1 && record.deployment == deployment) {
+            Some(record) => Ok(Some(record)),
+            None => Err(Failure::refused(
+                format!("{} is not a record of the deployment {deployment}", path.display()),
+                "move the file away; a master key that was just made must then be adopted explicitly",
+            )),
+        }
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, state: &State) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Failure::of("writing the record", error, "this is a fault of ours"))?;
+        state::write(&state.path(FILE), &text, 0o600)
+    }
+
+    /// Forgets it: the signed bundle and the lock say everything.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(state: &State) -> Result<(), Failure> {
+        state::remove(&state.path(FILE))
+    }
+}
+
+const FILE: &str = "deploy-record.json";
