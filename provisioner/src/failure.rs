@@ -118,6 +118,7 @@ with_remedy!(
     azure::blob::StoreSetupError,
     azure::keys::KeyError,
     azure::maa::MaaError,
+    azure::registry::RegistryError,
     azure::secrets::SecretError,
 );
 

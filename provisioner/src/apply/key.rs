@@ -1,0 +1,108 @@
+//! Steps about the master key.
+
+use azure::keys::{Curve, KeyError, KeyPolicy, NewEcHsm};
+use azure::{Name, Version};
+use std::collections::BTreeMap;
+
+use super::Applying;
+use super::lease::patiently;
+use crate::failure::{Failure, While as _};
+use crate::inventory::vault::parse;
+use crate::plan::{KeyChoice, check_key};
+use crate::record::AskedKey;
+use protocol::bundle::MasterKeyRef;
+
+impl Applying<'_> {
+    /// Makes the key, once: the record says that we asked before we ask, and a lost answer is looked for before another
+    /// call.
+    pub(super) async fn create_key(&mut self) -> Result<(), Failure> {
+        let wanted = &self.intent.rendered.master_key;
+        let doing = || format!("making the master key {}", wanted.name());
+        let name = parse(wanted.name())?;
+        let document = serde_json::from_str(&wanted.release_policy().to_string())
+            .map_err(|error| Failure::of(doing(), error, "this is a fault of ours"))?;
+        let new = NewEcHsm {
+            name: name.clone(),
+            curve: match wanted.curve() {
+                manifest::Curve::P256 => Curve::P256,
+                manifest::Curve::P384 => Curve::P384,
+            },
+            policy: KeyPolicy { document, immutable: wanted.immutable() },
+            tags: BTreeMap::from([(TAG.to_owned(), self.deployment.name().to_owned())]),
+        };
+        match patiently!(self, KeyError::Denied(_), self.cloud.keys.latest(&name)) {
+            Err(KeyError::NotFound(_)) => {}
+            Ok(_) => {
+                return Err(Failure::new(
+                    format!("the master key {name} was made by somebody else just now"),
+                    "run again",
+                ));
+            }
+            Err(error) => return Err(error).during(doing),
+        }
+        self.record.key = Some(AskedKey { name: name.as_str().to_owned(), asked: self.now() });
+        self.record.write(&self.deployment.state)?;
+        let made = patiently!(self, KeyError::Denied(_), self.cloud.keys.create_ec_hsm(&new));
+        let made = match made {
+            Err(KeyError::Unavailable(lost)) => match self.cloud.keys.latest(&name).await {
+                Ok(key) => key,
+                Err(KeyError::NotFound(_)) => {
+                    self.cloud.keys.create_ec_hsm(&new).await.during(doing)?
+                }
+                Err(_) => return Err(KeyError::Unavailable(lost)).during(doing),
+            },
+            other => other.during(doing)?,
+        };
+        let versions = self.cloud.keys.versions(&name).await.during(doing)?;
+        if versions.len() != 1 {
+            return Err(Failure::refused(
+                format!("the master key {name} has {} versions, though one was made", versions.len()),
+                "find out who makes keys in this vault; deploy with --adopt-master-key VERSION, or purge the key",
+            ));
+        }
+        let key = check_key(self.intent, &made, None).map_err(|(reason, remedy)| {
+            Failure::refused(format!("the master key {name} that was made {reason}"), remedy)
+        })?;
+        self.key = Some(key);
+        Ok(())
+    }
+
+    pub(super) async fn recover_key(&mut self, name: &str) -> Result<(), Failure> {
+        let name = parse(name)?;
+        let recovered = patiently!(self, KeyError::Denied(_), self.cloud.keys.recover(&name));
+        recovered.during(|| format!("recovering the key {name}")).map(drop)
+    }
+
+    pub(super) async fn enable_version(&mut self, name: &str, version: &str) -> Result<(), Failure> {
+        let (name, version) = exact(name, version)?;
+        let doing = || format!("enabling the key {name}/{version}");
+        patiently!(self, KeyError::Denied(_), self.cloud.keys.enable(&name, &version))
+            .during(doing)
+            .map(drop)
+    }
+
+    pub(super) async fn disable_version(&mut self, name: &str, version: &str) -> Result<(), Failure> {
+        let (name, version) = exact(name, version)?;
+        let doing = || format!("disabling the key {name}/{version}");
+        patiently!(self, KeyError::Denied(_), self.cloud.keys.disable(&name, &version))
+            .during(doing)
+            .map(drop)
+    }
+
+    /// The key of a choice, which may have been made in this run.
+    pub(super) fn chosen(&self, choice: &KeyChoice) -> Result<MasterKeyRef, Failure> {
+        match choice {
+            KeyChoice::Pinned(key) => Ok(key.clone()),
+            KeyChoice::Made => self.key.clone().ok_or_else(crate::failure::ours("naming the master key")),
+        }
+    }
+}
+
+fn exact(name: &str, version: &str) -> Result<(Name, Version), Failure> {
+    let remedy = "this is a fault of ours; please report it";
+    let version = version.parse().map_err(|error| Failure::of(version, error, remedy))?;
+    Ok((parse(name)?, version))
+}
+
+/// Says whose key it is, to people.
+const TAG: &str = "vouchsafe-deployment";
