@@ -92,9 +92,16 @@ impl Cloud {
                 "check --auth; for the local cloud, that it runs: cargo xtask local status",
             )
         })?;
-        let claims = token.token.secret().split('.').nth(1).and_then(|part| protocol::b64::decode(part).ok());
-        let claims: Option<TokenClaims> = claims.and_then(|json| serde_json::from_slice(&json).ok());
-        let odd = || Failure::new("our access token does not say who we are", "choose another --auth");
+        let claims = token
+            .token
+            .secret()
+            .split('.')
+            .nth(1)
+            .and_then(|part| protocol::b64::decode(part).ok());
+        let claims: Option<TokenClaims> =
+            claims.and_then(|json| serde_json::from_slice(&json).ok());
+        let odd =
+            || Failure::new("our access token does not say who we are", "choose another --auth");
         let claims = claims.ok_or_else(odd)?;
         let kind = match claims.idtyp.as_deref() {
             Some("user") => DeployerKind::User,

@@ -109,7 +109,10 @@ fn build(program: &Path, root: &Path) -> Result<Measured, Failure> {
 ///
 /// # Errors
 /// The layout on disk is damaged.
-pub fn blobs(layout: &Path, image: &ServerImage) -> Result<(Vec<Bytes>, registry::Manifest), Failure> {
+pub fn blobs(
+    layout: &Path,
+    image: &ServerImage,
+) -> Result<(Vec<Bytes>, registry::Manifest), Failure> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::of(
             "reading the built image",
@@ -127,7 +130,8 @@ pub fn blobs(layout: &Path, image: &ServerImage) -> Result<(Vec<Bytes>, registry
         }
     };
     let bytes = read(image.digest)?;
-    let manifest = oci::Manifest::parse(&bytes, Some(image.digest)).map_err(|error| failed(error.into()))?;
+    let manifest =
+        oci::Manifest::parse(&bytes, Some(image.digest)).map_err(|error| failed(error.into()))?;
     let layers = manifest.layers().iter().map(|layer| read(layer.blob.digest));
     let mut blobs = layers.collect::<Result<Vec<_>, _>>()?;
     blobs.push(read(manifest.config().digest)?);

@@ -21,10 +21,21 @@ fn write(plan: &Plan, out: &mut String) -> std::fmt::Result {
     let kinds = plan.actions.iter().map(|action| action.operation.kind().len()).max().unwrap_or(0);
     for action in &plan.actions {
         let (sign, style) = sign(&action.operation);
-        write!(out, "  {style}{sign}{style:#} {:kinds$}  {}", action.operation.kind(), action.subject)?;
+        write!(
+            out,
+            "  {style}{sign}{style:#} {:kinds$}  {}",
+            action.operation.kind(),
+            action.subject
+        )?;
         writeln!(out, "{DIM}: {}{DIM:#}", action.reason)?;
         for change in &action.changes {
-            writeln!(out, "      {}: {} {DIM}→{DIM:#} {}", change.path, found(change), short(&change.expected))?;
+            writeln!(
+                out,
+                "      {}: {} {DIM}→{DIM:#} {}",
+                change.path,
+                found(change),
+                short(&change.expected)
+            )?;
         }
     }
     for refusal in &plan.refusals {
@@ -36,7 +47,11 @@ fn write(plan: &Plan, out: &mut String) -> std::fmt::Result {
     }
     if !plan.unread.is_empty() {
         let unread: Vec<_> = plan.unread.iter().copied().collect();
-        writeln!(out, "  {DIM}·{DIM:#} {} can be looked at only after these steps", unread.join(", "))?;
+        writeln!(
+            out,
+            "  {DIM}·{DIM:#} {} can be looked at only after these steps",
+            unread.join(", ")
+        )?;
     }
     writeln!(out, "{}", summary(plan))
 }
@@ -48,7 +63,10 @@ pub fn summary(plan: &Plan) -> String {
         Outcome::NoChanges => return "no changes".to_owned(),
         Outcome::Refused => {
             let count = plan.refusals.len();
-            return format!("refused: {count} thing{} to decide, nothing is changed", plural(count));
+            return format!(
+                "refused: {count} thing{} to decide, nothing is changed",
+                plural(count)
+            );
         }
         Outcome::Changes => {}
     }

@@ -68,7 +68,10 @@ impl Signer {
                 return Self::read(name, certificate, &path);
             }
         }
-        Err(Failure::new("no signer's private key is at hand", "give one with --signer NAME=KEYFILE"))
+        Err(Failure::new(
+            "no signer's private key is at hand",
+            "give one with --signer NAME=KEYFILE",
+        ))
     }
 
     fn read(name: &Name, certificate: &SignerCertificate, path: &Path) -> Result<Self, Failure> {
@@ -76,7 +79,8 @@ impl Signer {
         let doing = || format!("reading the key of signer {name}, {}", path.display());
         let text = state::read(path)?.ok_or_else(|| Failure::new(doing(), remedy))?;
         let text = Zeroizing::new(text);
-        let block = pem::parse(text.as_str()).map_err(|error| Failure::of(doing(), error, remedy))?;
+        let block =
+            pem::parse(text.as_str()).map_err(|error| Failure::of(doing(), error, remedy))?;
         let der = Zeroizing::new(block.into_contents());
         let key =
             RsaKeyPair::from_pkcs8(&der).map_err(|error| Failure::of(doing(), error, remedy))?;
@@ -123,7 +127,11 @@ impl Signer {
     /// The key is not the certificate's.
     pub fn policy(&self, text: &str) -> Result<String, Failure> {
         let failed = |error| {
-            Failure::of("signing the attestation policy", error, "check the signer's key and certificate")
+            Failure::of(
+                "signing the attestation policy",
+                error,
+                "check the signer's key and certificate",
+            )
         };
         let content = Content::Policy(text.to_owned());
         let unsigned = policy_jws::to_be_signed(&content, &[self.certificate.der().to_vec()])

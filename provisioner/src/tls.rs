@@ -127,10 +127,14 @@ impl Certificate {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let subject = certificate.subject_alternative_name().ok().flatten();
         let names = subject.iter().flat_map(|names| &names.value.general_names);
-        let names = names.filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
-            _ => None,
+        let names = names.filter_map(|name| {
+            if let GeneralName::DNSName(name) = name {
+                Some((*name).to_owned())
+            } else if let GeneralName::IPAddress(bytes) = name {
+                address(bytes).map(|address| address.to_string())
+            } else {
+                None
+            }
         });
         let expires = certificate.validity().not_after.timestamp();
         Some(Self {

@@ -58,7 +58,9 @@ pub fn checks(
     lock: Option<&Lock>,
 ) -> Vec<Check> {
     let (server, confirmed): (&Server, _) = match server {
-        VerifiedServer::Confirmed(server) => (server, Check::good("a signer has confirmed its store")),
+        VerifiedServer::Confirmed(server) => {
+            (server, Check::good("a signer has confirmed its store"))
+        }
         VerifiedServer::Unconfirmed(server) => (
             server,
             Check::bad("a signer has confirmed its store", "the bundle names no store identity"),
@@ -67,8 +69,16 @@ pub fn checks(
     let body = server.bundle().body();
     let mut results = vec![
         confirmed,
-        Check::equal("its manifest is this one", &deployment.manifest.digest(), &server.manifest().digest()),
-        Check::equal("it is the measured server", &rendered.group.host_data(), server.report().host_data()),
+        Check::equal(
+            "its manifest is this one",
+            &deployment.manifest.digest(),
+            &server.manifest().digest(),
+        ),
+        Check::equal(
+            "it is the measured server",
+            &rendered.group.host_data(),
+            server.report().host_data(),
+        ),
     ];
     let Some(lock) = lock else {
         results.push(Check::bad("there is a lock", "there is none; deploy writes it"));
@@ -88,7 +98,11 @@ pub fn checks(
             &body.master_key.public_key.sha256(),
         ),
         match certificate {
-            Some(found) => Check::equal("its certificate is the locked one", &lock.tls.certificate_sha256, &found),
+            Some(found) => Check::equal(
+                "its certificate is the locked one",
+                &lock.tls.certificate_sha256,
+                &found,
+            ),
             None => Check::bad("its certificate is the locked one", "it shows none"),
         },
     ]);

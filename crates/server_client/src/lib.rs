@@ -17,6 +17,7 @@ use protocol::server_evidence::{
     EXPORTER_LABEL, EvidenceAnswer, EvidenceRequest, Expectation, Server, ServerRefused,
     VerifiedServer,
 };
+use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
@@ -36,12 +37,14 @@ pub use wire::{CallError, Refused};
 #[derive(Debug)]
 pub struct Unproven {
     exporter: [u8; 32],
+    certificates: Vec<CertificateDer<'static>>,
     wire: Wire,
 }
 
 /// A connection to a server that proved, on it, which server it is.
 #[derive(Debug)]
 pub struct Connection {
+    certificates: Vec<CertificateDer<'static>>,
     wire: Wire,
 }
 
@@ -75,8 +78,10 @@ impl Unproven {
                 .1
                 .export_keying_material([0; 32], EXPORTER_LABEL, None)
                 .map_err(ConnectError::Tls)?;
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let certificates = shown.iter().map(|shown| shown.clone().into_owned()).collect();
             let wire = Wire::new(stream, address).await.map_err(ConnectError::Http)?;
-            Ok(Self { exporter, wire })
+            Ok(Self { exporter, certificates, wire })
         };
         timeout(PATIENCE, connecting).await.map_err(|_| ConnectError::TimedOut)?
     }
@@ -101,7 +106,8 @@ impl Unproven {
             &self.exporter,
             now,
         )?;
-        Ok(Proven { server, connection: Connection { wire: self.wire } })
+        let Self { certificates, wire, .. } = self;
+        Ok(Proven { server, connection: Connection { certificates, wire } })
     }
 }
 
@@ -116,6 +122,12 @@ impl Proven {
 }
 
 impl Connection {
+    /// The certificates that the proven server showed, its own first: what ordinary clients of it may be told to trust.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
     /// Posts `question` as JSON and reads the answer.
     ///
     /// # Errors

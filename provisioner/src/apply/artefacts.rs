@@ -25,13 +25,17 @@ use crate::tls;
 impl Applying<'_> {
     pub(super) async fn store_tls(&mut self) -> Result<(), Failure> {
         let key = self.wrapping_key()?;
-        let recorded = self.recorded(&key, Artefact::Tls).zip(self.recorded(&key, Artefact::TlsPassword));
+        let recorded =
+            self.recorded(&key, Artefact::Tls).zip(self.recorded(&key, Artefact::TlsPassword));
         let (text, password) = match recorded {
             Some(pair) => pair,
             None => {
                 let made = self.material()?;
                 let wrapped = self.wrap(Artefact::TlsPassword, made.password.as_bytes())?;
-                self.remember(&key, [(Artefact::Tls, made.pem.clone()), (Artefact::TlsPassword, wrapped.clone())])?;
+                self.remember(
+                    &key,
+                    [(Artefact::Tls, made.pem.clone()), (Artefact::TlsPassword, wrapped.clone())],
+                )?;
                 (made.pem, wrapped)
             }
         };
@@ -45,14 +49,16 @@ impl Applying<'_> {
             Some(text) => text,
             None => {
                 let account = self.intent.rendered.resources.find(Kind::StorageAccount);
-                let account = account.ok_or_else(crate::failure::ours("finding the storage account"))?;
+                let account =
+                    account.ok_or_else(crate::failure::ours("finding the storage account"))?;
                 let path = id(account.id().as_str())?;
                 let keys = self.cloud.arm.storage_keys(&path, version(account)).await;
                 let keys = keys.during(|| "reading the storage account's access key".to_owned())?;
                 let first = keys.first().ok_or_else(|| {
                     Failure::new("the storage account has no access key", "run again")
                 })?;
-                let wrapped = self.wrap(Artefact::StorageKey, first.value.expose_secret().as_bytes())?;
+                let wrapped =
+                    self.wrap(Artefact::StorageKey, first.value.expose_secret().as_bytes())?;
                 self.remember(&key, [(Artefact::StorageKey, wrapped.clone())])?;
                 wrapped
             }

@@ -37,16 +37,16 @@ impl Applying<'_> {
     }
 
     pub(crate) async fn store_bundle(&mut self, body: &BundleBody) -> Result<(), Failure> {
-        let unsigned = body.prepare(self.signer.certificate()).map_err(|error| {
-            Failure::of("writing the bundle", error, "this is a fault of ours")
-        })?;
+        let unsigned = body
+            .prepare(self.signer.certificate())
+            .map_err(|error| Failure::of("writing the bundle", error, "this is a fault of ours"))?;
         let text = self.signer.document(unsigned)?;
         self.set_secret(&secret_name(self.deployment.name()), text).await?;
         self.serial = body.serial;
         Ok(())
     }
 
-    pub(super) async fn sign_manifest(&mut self) -> Result<(), Failure> {
+    pub(super) async fn sign_manifest(&self) -> Result<(), Failure> {
         let body = ManifestBody {
             version: 1,
             deployment: self.deployment.name().to_owned(),

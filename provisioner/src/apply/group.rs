@@ -6,10 +6,9 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use azure::arm::ApiVersion;
 use evidence::Sha256;
-use http::StatusCode;
 use infra::{Kind, Rendered, ServerGroup};
 use jiff::Timestamp;
-use manifest::{Manifest, Place};
+use manifest::Place;
 use protocol::server_evidence::{Expectation, ServerRefused, VerifiedServer};
 use serde_json::Value;
 
@@ -21,7 +20,7 @@ use crate::inventory::reading::{fetch, id};
 use crate::lock::{self, Lock};
 use crate::progress::Step;
 use crate::record::Record;
-use crate::server::{Connection, Proven, ServerError};
+use crate::server::{self, Health, Proven, ServerError};
 use crate::{state, tls};
 
 impl Applying<'_> {
@@ -32,7 +31,8 @@ impl Applying<'_> {
         good: impl Fn(&VerifiedServer) -> bool,
     ) -> Result<Proven, Failure> {
         let expect = expectation(self.deployment, self.intent.rendered, self.serial);
-        wait(self.deployment, self.cloud, self.intent.rendered, &expect, self.clock, step, good).await
+        wait(self.deployment, self.cloud, self.intent.rendered, &expect, self.clock, step, good)
+            .await
     }
 
     pub(super) async fn write_lock(&mut self, step: &Step) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ impl Applying<'_> {
         serving(&mut proven, step).await?;
         let certificate = proven.chain().first().map(|der| Sha256::of(der));
         let certificate = certificate.unwrap_or_else(|| Sha256::of(b""));
-        let chain = tls::chain_pem(proven.chain());
+        let chain = tls::chain_pem(&proven.chain());
         let server = proven.server.into_server();
         let body = server.bundle().body();
         let rendered = self.intent.rendered;
@@ -76,7 +76,11 @@ impl Applying<'_> {
 }
 
 /// What the server must prove, at least.
-pub(crate) fn expectation(deployment: &Deployment, rendered: &Rendered, serial: u64) -> Expectation {
+pub(crate) fn expectation(
+    deployment: &Deployment,
+    rendered: &Rendered,
+    serial: u64,
+) -> Expectation {
     Expectation {
         deployment: deployment.name().to_owned(),
         signers: rendered.trust_root.signers().clone(),
@@ -92,12 +96,10 @@ pub(crate) fn expectation(deployment: &Deployment, rendered: &Rendered, serial: 
 /// It does not answer, or is another.
 pub(crate) async fn prove(
     address: SocketAddr,
-    manifest: &Manifest,
     expect: &Expectation,
     now: Timestamp,
 ) -> Result<Proven, ServerError> {
-    let name = manifest.tls().names.iter().next().map_or("localhost", |name| name.as_str());
-    Connection::open(address, name).await?.prove(expect, now, &SystemRandom::new()).await
+    server::prove(address, expect, now, &SystemRandom::new()).await
 }
 
 /// Tries until a server proves itself and is as is asked.
@@ -123,13 +125,14 @@ pub(crate) async fn wait(
         match address(deployment, cloud, rendered).await? {
             None => step.note("waiting for an address"),
             Some(address) => {
-                match prove(address, &deployment.manifest, expect, clock()).await {
+                match prove(address, expect, clock()).await {
                     Ok(proven) if good(&proven.server) => return Ok(proven),
                     Ok(_) => step.note("waiting until the server has read the signed bundle"),
                     // What it has yet to read is no reason to give up; anything else is another server.
                     Err(ServerError::Refused(ServerRefused::Old { what, found, minimum })) => {
                         step.note(&format!("waiting for {what} {minimum}, it has {found}"));
-                        last = Some(ServerRefused::Old { what, found, minimum }.into());
+                        last =
+                            Some(ServerError::Refused(ServerRefused::Old { what, found, minimum }));
                     }
                     Err(error) if error.may_pass() => {
                         step.note("waiting for the server to answer");
@@ -161,13 +164,20 @@ async fn serving(proven: &mut Proven, step: &Step) -> Result<(), Failure> {
     for _ in 0..120 {
         let remedy = "run again";
         let health = proven.health().await;
-        match health.map_err(|error| Failure::of("asking for the server's health", error, remedy))? {
-            StatusCode::OK => return Ok(()),
-            status => step.note(&format!("waiting until it serves; its health is {status}")),
+        match health
+            .map_err(|error| Failure::of("asking for the server's health", error, remedy))?
+        {
+            Health::Serving => return Ok(()),
+            Health::Not { status } => {
+                step.note(&format!("waiting until it serves; its health is {status}"));
+            }
         }
         tokio::time::sleep(POLL).await;
     }
-    Err(Failure::new("the server has proved itself and does not serve", "read its log, then run again"))
+    Err(Failure::new(
+        "the server has proved itself and does not serve",
+        "read its log, then run again",
+    ))
 }
 
 /// Where the server answers.
@@ -184,7 +194,9 @@ pub(crate) async fn address(
             Ok(Some(SocketAddr::new(IpAddr::V4(local.address), SERVER_PORT)))
         }
         Place::Public => {
-            let Some(body) = fetch(cloud, &rendered.resources.group).await? else { return Ok(None) };
+            let Some(body) = fetch(cloud, &rendered.resources.group).await? else {
+                return Ok(None);
+            };
             let ip = body.pointer("/properties/ipAddress/ip").and_then(Value::as_str);
             let ip = ip.and_then(|ip| ip.parse::<IpAddr>().ok());
             Ok(ip.map(|ip| SocketAddr::new(ip, SERVER_PORT)))

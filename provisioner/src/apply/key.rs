@@ -56,7 +56,10 @@ impl Applying<'_> {
         let versions = self.cloud.keys.versions(&name).await.during(doing)?;
         if versions.len() != 1 {
             return Err(Failure::refused(
-                format!("the master key {name} has {} versions, though one was made", versions.len()),
+                format!(
+                    "the master key {name} has {} versions, though one was made",
+                    versions.len()
+                ),
                 "find out who makes keys in this vault; deploy with --adopt-master-key VERSION, or purge the key",
             ));
         }
@@ -67,13 +70,13 @@ impl Applying<'_> {
         Ok(())
     }
 
-    pub(super) async fn recover_key(&mut self, name: &str) -> Result<(), Failure> {
+    pub(super) async fn recover_key(&self, name: &str) -> Result<(), Failure> {
         let name = parse(name)?;
         let recovered = patiently!(self, KeyError::Denied(_), self.cloud.keys.recover(&name));
         recovered.during(|| format!("recovering the key {name}")).map(drop)
     }
 
-    pub(super) async fn enable_version(&mut self, name: &str, version: &str) -> Result<(), Failure> {
+    pub(super) async fn enable_version(&self, name: &str, version: &str) -> Result<(), Failure> {
         let (name, version) = exact(name, version)?;
         let doing = || format!("enabling the key {name}/{version}");
         patiently!(self, KeyError::Denied(_), self.cloud.keys.enable(&name, &version))
@@ -81,7 +84,7 @@ impl Applying<'_> {
             .map(drop)
     }
 
-    pub(super) async fn disable_version(&mut self, name: &str, version: &str) -> Result<(), Failure> {
+    pub(super) async fn disable_version(&self, name: &str, version: &str) -> Result<(), Failure> {
         let (name, version) = exact(name, version)?;
         let doing = || format!("disabling the key {name}/{version}");
         patiently!(self, KeyError::Denied(_), self.cloud.keys.disable(&name, &version))
@@ -93,7 +96,9 @@ impl Applying<'_> {
     pub(super) fn chosen(&self, choice: &KeyChoice) -> Result<MasterKeyRef, Failure> {
         match choice {
             KeyChoice::Pinned(key) => Ok(key.clone()),
-            KeyChoice::Made => self.key.clone().ok_or_else(crate::failure::ours("naming the master key")),
+            KeyChoice::Made => {
+                self.key.clone().ok_or_else(crate::failure::ours("naming the master key"))
+            }
         }
     }
 }

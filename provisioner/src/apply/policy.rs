@@ -12,7 +12,7 @@ use crate::inventory::reading::verified;
 
 impl Applying<'_> {
     /// Signs, sets, and reads back: only what is in force counts.
-    pub(super) async fn set_policy(&mut self) -> Result<(), Failure> {
+    pub(super) async fn set_policy(&self) -> Result<(), Failure> {
         let doing = || "setting the attestation policy".to_owned();
         let wanted = &self.intent.rendered.attestation;
         let jws = self.signer.policy(wanted.text())?;
@@ -29,7 +29,10 @@ impl Applying<'_> {
         let claims = verified(self.cloud, want, answer.as_str()).await?;
         let hash = claims.claims().get("x-ms-policy-token-hash").and_then(Value::as_str);
         if hash != Some(policy_jws::token_hash(&jws).as_str()) {
-            return Err(Failure::new("the provider stored another policy than was sent", "run again"));
+            return Err(Failure::new(
+                "the provider stored another policy than was sent",
+                "run again",
+            ));
         }
         let read = self.cloud.maa.policy(kind).await.during(doing)?;
         let claims = verified(self.cloud, want, read.as_str()).await?;

@@ -26,7 +26,7 @@ impl Applying<'_> {
         self.learn(resource, &made)
     }
 
-    pub(super) async fn retag(&mut self, resource: &Resource) -> Result<(), Failure> {
+    pub(super) async fn retag(&self, resource: &Resource) -> Result<(), Failure> {
         let tags = resource.expected(&self.outputs).get("tags").cloned().unwrap_or_default();
         let (id, version) = (id(resource.id().as_str())?, version(resource));
         let body = json!({ "tags": tags });
@@ -49,17 +49,18 @@ impl Applying<'_> {
         self.learn(resource, &made)
     }
 
-    pub(super) async fn start_group(&mut self, resource: &Resource) -> Result<(), Failure> {
+    pub(super) async fn start_group(&self, resource: &Resource) -> Result<(), Failure> {
         let (id, version) = (id(resource.id().as_str())?, version(resource));
         let started = self.cloud.arm.post(&id, "start", version, None).await;
         started.during(|| changing(resource)).map(drop)
     }
 
-    pub(super) async fn push_image(&mut self) -> Result<(), Failure> {
+    pub(super) async fn push_image(&self) -> Result<(), Failure> {
         let doing = || "pushing the server's image".to_owned();
-        let layout = self.measured.built.as_ref().ok_or_else(|| {
-            Failure::new(doing(), "let the image be built: image = \"build\"")
-        })?;
+        let layout =
+            self.measured.built.as_ref().ok_or_else(|| {
+                Failure::new(doing(), "let the image be built: image = \"build\"")
+            })?;
         let (blobs, manifest) = measure::blobs(layout, &self.measured.image)?;
         let (client, repository) = measure::registry(&self.deployment.manifest, self.cloud)?;
         let tag = Some(self.deployment.name());
@@ -82,7 +83,11 @@ impl Applying<'_> {
         of: impl Fn(&Resource, &infra::Outputs) -> Result<Value, infra::MissingOutput>,
     ) -> Result<Value, Failure> {
         of(resource, &self.outputs).map_err(|error| {
-            Failure::of(changing(resource), error, "run again; if it persists, this is a fault of ours")
+            Failure::of(
+                changing(resource),
+                error,
+                "run again; if it persists, this is a fault of ours",
+            )
         })
     }
 
@@ -90,7 +95,9 @@ impl Applying<'_> {
     fn learn(&mut self, resource: &Resource, made: &Value) -> Result<(), Failure> {
         let text = |pointer: &str| made.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         match resource.kind() {
-            Kind::ManagedIdentity => self.outputs.server_principal = text("/properties/principalId"),
+            Kind::ManagedIdentity => {
+                self.outputs.server_principal = text("/properties/principalId");
+            }
             Kind::LogWorkspace => {
                 self.outputs.workspace = text("/properties/customerId")
                     .map(|customer_id| WorkspaceAccess { customer_id, shared_key: None });
@@ -99,13 +106,20 @@ impl Applying<'_> {
             Kind::AttestationProvider | Kind::KeyVault => {
                 let expected = resource.expected(&self.outputs);
                 let address = compare(&expected, made).into_iter().find(|change| {
-                    ["/properties/attestUri", "/properties/vaultUri"].contains(&change.path.as_str())
+                    ["/properties/attestUri", "/properties/vaultUri"]
+                        .contains(&change.path.as_str())
                 });
                 if let Some(change) = address {
                     let found = change.found.unwrap_or_default();
                     return Err(Failure::refused(
-                        format!("{} {} has the address {found}", resource.kind(), resource.id().name()),
-                        format!("say address = {found} in the manifest (without a slash at its end)"),
+                        format!(
+                            "{} {} has the address {found}",
+                            resource.kind(),
+                            resource.id().name()
+                        ),
+                        format!(
+                            "say address = {found} in the manifest (without a slash at its end)"
+                        ),
                     ));
                 }
             }

@@ -114,7 +114,10 @@ async fn rounds(
         }
         plan = next;
     }
-    Err(Failure::new("Azure is not as it should be after several rounds", "wait a few minutes, then run again"))
+    Err(Failure::new(
+        "Azure is not as it should be after several rounds",
+        "wait a few minutes, then run again",
+    ))
 }
 
 /// The lease, where the container exists already and we may.

@@ -34,7 +34,10 @@ pub(super) async fn destroy(options: &Destroy, clock: fn() -> Timestamp) -> Resu
         };
         let ends = ends.map_or("the end of its retention".to_owned(), |ends| ends.to_string());
         return Err(Failure::refused(
-            format!("the vault {} has purge protection: Azure keeps the master key until {ends}", key.vault),
+            format!(
+                "the vault {} has purge protection: Azure keeps the master key until {ends}",
+                key.vault
+            ),
             "destroy without --purge-master-key, and wait",
         ));
     }
@@ -47,7 +50,10 @@ pub(super) async fn destroy(options: &Destroy, clock: fn() -> Timestamp) -> Resu
     state::remove(&scene.deployment.lock_path())?;
     state::remove(&scene.deployment.tls_chain_path())?;
     Record::remove(&scene.deployment.state)?;
-    progress.say(&format!("{} is destroyed; {removed} resources were removed", scene.deployment.name()));
+    progress.say(&format!(
+        "{} is destroyed; {removed} resources were removed",
+        scene.deployment.name()
+    ));
     if !options.purge_master_key {
         progress.say(&format!(
             "the vault {} is soft-deleted: a later deploy recovers it with its master key",
@@ -61,15 +67,18 @@ fn confirm(options: &Destroy, scene: &Scene) -> Result<(), Failure> {
     let name = scene.deployment.name();
     let given = match &options.yes {
         Some(given) => given.clone(),
-        None if is_interactive() => ask(&format!(
-            "This destroys the store with every secret in it. The deployment's name, to go on:"
-        ))?,
+        None if is_interactive() => ask(
+            "This destroys the store with every secret in it. The deployment's name, to go on:",
+        )?,
         None => String::new(),
     };
     if given == name {
         Ok(())
     } else {
-        Err(Failure::refused("nothing was destroyed", format!("give the deployment's name: --yes {name}")))
+        Err(Failure::refused(
+            "nothing was destroyed",
+            format!("give the deployment's name: --yes {name}"),
+        ))
     }
 }
 
@@ -87,7 +96,9 @@ async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<
             Kind::KeyVault => withdraw(scene, have, progress).await?,
             Kind::ResourceGroup => {
                 if let Some(others) = others(scene, resource).await? {
-                    progress.say(&format!("the resource group stays: it holds {others} other resources"));
+                    progress.say(&format!(
+                        "the resource group stays: it holds {others} other resources"
+                    ));
                     continue;
                 }
             }
@@ -103,7 +114,12 @@ async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<
         let what = format!("{} {}", resource.kind(), resource.id().name());
         let step = progress.step(format!("remove {what}"));
         let path = id(resource.id().as_str())?;
-        scene.cloud.arm.delete(&path, version(resource)).await.during(|| format!("removing {what}"))?;
+        scene
+            .cloud
+            .arm
+            .delete(&path, version(resource))
+            .await
+            .during(|| format!("removing {what}"))?;
         step.done();
         removed += 1;
     }

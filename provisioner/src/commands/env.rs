@@ -1,6 +1,5 @@
 //! `env`: logs in as an operator at the verified server, and prints what a Vault client needs.
 
-use azure_core::credentials::TokenCredential as _;
 use jiff::Timestamp;
 use manifest::{Name, Operator};
 use serde_json::{Value, json};
@@ -45,13 +44,14 @@ pub(super) async fn env(options: &Env, clock: fn() -> Timestamp) -> Result<Exit,
         Failure::new("the server's answer to the login has no token", "run again")
     })?;
     let chain = deployment.tls_chain_path();
-    state::write(&chain, &tls::chain_pem(proven.chain()), 0o644)?;
+    state::write(&chain, &tls::chain_pem(&proven.chain()), 0o644)?;
     let server = match address(deployment, &scene.cloud, rendered).await? {
         Some(socket) => reachable(&scene, &socket.ip().to_string()),
         None => reachable(&scene, ""),
     };
     let chain = chain.display().to_string();
-    let values = [("VAULT_ADDR", server.as_str()), ("VAULT_CACERT", &chain), ("VAULT_TOKEN", client_token)];
+    let values =
+        [("VAULT_ADDR", server.as_str()), ("VAULT_CACERT", &chain), ("VAULT_TOKEN", client_token)];
     if options.target.json {
         let object: serde_json::Map<String, Value> =
             values.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
@@ -68,7 +68,11 @@ fn reachable(scene: &Scene, ip: &str) -> String {
     let names = &scene.deployment.manifest.tls().names;
     let by_ip = names.iter().find(|name| name.as_str() == ip);
     let name = by_ip.or_else(|| names.iter().next()).map_or(ip, |name| name.as_str());
-    if name.contains(':') { format!("https://[{name}]:8200") } else { format!("https://{name}:8200") }
+    if name.contains(':') {
+        format!("https://[{name}]:8200")
+    } else {
+        format!("https://{name}:8200")
+    }
 }
 
 fn operator<'a>(options: &Env, scene: &'a Scene) -> Result<(&'a Name, &'a Operator), Failure> {
@@ -78,7 +82,10 @@ fn operator<'a>(options: &Env, scene: &'a Scene) -> Result<(&'a Name, &'a Operat
         Some(wanted) => {
             let found = operators.iter().find(|(name, _)| name.as_str() == wanted);
             found.ok_or_else(|| {
-                Failure::new(format!("the manifest has no operator {wanted}"), format!("one of {}", names()))
+                Failure::new(
+                    format!("the manifest has no operator {wanted}"),
+                    format!("one of {}", names()),
+                )
             })
         }
         None => {

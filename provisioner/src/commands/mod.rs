@@ -36,10 +36,7 @@ pub async fn run(cli: Cli, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
         Verb::Destroy(options) => destroy::destroy(&options, clock).await,
         Verb::Env(options) => env::env(&options, clock).await,
         Verb::Schema => {
-            let schema = serde_json::to_string_pretty(&manifest::schema()).map_err(|error| {
-                Failure::of("writing the schema", error, "this is a fault of ours")
-            })?;
-            print(&format!("{schema}\n"))?;
+            print(&manifest::schema_text())?;
             Ok(Exit::Done)
         }
     }
@@ -62,7 +59,8 @@ impl Scene {
             futures::try_join!(cloud.deployer(), measure::measure(&deployment, &cloud))?;
         let today = clock().to_zoned(TimeZone::UTC).date();
         let manifest = &deployment.manifest;
-        let rendered = infra::render(manifest, &deployment.signers, &measured.image, &deployer, today);
+        let rendered =
+            infra::render(manifest, &deployment.signers, &measured.image, &deployer, today);
         let rendered = rendered.map_err(|error| {
             Failure::of("rendering the manifest", error, "correct the manifest")
         })?;
@@ -70,7 +68,11 @@ impl Scene {
     }
 
     fn intent(&self) -> Intent<'_> {
-        Intent { manifest: &self.deployment.manifest, rendered: &self.rendered, now: (self.clock)() }
+        Intent {
+            manifest: &self.deployment.manifest,
+            rendered: &self.rendered,
+            now: (self.clock)(),
+        }
     }
 
     fn local(&self) -> Result<Local, Failure> {

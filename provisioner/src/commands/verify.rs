@@ -9,7 +9,7 @@ use crate::apply::{address, expectation, prove};
 use crate::cli::Target;
 use crate::failure::{Exit, Failure};
 use crate::plan::Outcome;
-use crate::server::{Proven, ServerError};
+use crate::server::{Health, Proven, ServerError};
 use crate::show;
 use crate::verify::{Check, checks};
 
@@ -27,7 +27,7 @@ pub(super) async fn verify(target: &Target, clock: fn() -> Timestamp) -> Result<
     let expect = expectation(&scene.deployment, &scene.rendered, serial);
     let address = address(&scene.deployment, &scene.cloud, &scene.rendered).await?;
     let proven = match address {
-        Some(address) => prove(address, &scene.deployment.manifest, &expect, clock()).await.map_err(said),
+        Some(address) => prove(address, &expect, clock()).await.map_err(said),
         None => Err("the container group has no address".to_owned()),
     };
     match proven {
@@ -39,7 +39,10 @@ pub(super) async fn verify(target: &Target, clock: fn() -> Timestamp) -> Result<
     }
     let faults = results.iter().filter(|check| check.fault.is_some()).count();
     if target.json {
-        let list: Vec<_> = results.iter().map(|check| json!({ "check": check.what, "fault": check.fault })).collect();
+        let list: Vec<_> = results
+            .iter()
+            .map(|check| json!({ "check": check.what, "fault": check.fault }))
+            .collect();
         print(&format!("{:#}\n", json!({ "version": 1, "faults": faults, "checks": list })))?;
     } else {
         for check in &results {
@@ -51,13 +54,21 @@ pub(super) async fn verify(target: &Target, clock: fn() -> Timestamp) -> Result<
 
 async fn server(mut proven: Proven, scene: &Scene, lock: &Option<crate::lock::Lock>) -> Vec<Check> {
     let health = match proven.health().await {
-        Ok(status) if status.as_u16() == 200 => Check::good("the server serves"),
-        Ok(status) => Check::bad("the server serves", format!("its health is {status}")),
+        Ok(Health::Serving) => Check::good("the server serves"),
+        Ok(Health::Not { status }) => {
+            Check::bad("the server serves", format!("its health is {status}"))
+        }
         Err(error) => Check::bad("the server serves", said(error)),
     };
     let certificate = proven.chain().first().map(|der| Sha256::of(der));
     let mut results = vec![health];
-    results.extend(checks(&proven.server, certificate, &scene.rendered, &scene.deployment, lock.as_ref()));
+    results.extend(checks(
+        &proven.server,
+        certificate,
+        &scene.rendered,
+        &scene.deployment,
+        lock.as_ref(),
+    ));
     results
 }
 

@@ -54,7 +54,10 @@ pub async fn read(cloud: &Cloud, want: Want<'_>) -> Result<Inventory, Failure> {
     }
     drop(reads);
     let exists = |kind: Kind| {
-        want.rendered.resources.find(kind).is_some_and(|resource| have.resource(resource.id()).is_some())
+        want.rendered
+            .resources
+            .find(kind)
+            .is_some_and(|resource| have.resource(resource.id()).is_some())
     };
     let (provider, vault_exists) = (exists(Kind::AttestationProvider), exists(Kind::KeyVault));
     let (container, registry) = (exists(Kind::StorageContainer), exists(Kind::Registry));
@@ -96,7 +99,9 @@ pub(crate) async fn fetch(cloud: &Cloud, resource: &Resource) -> Result<Option<V
     match cloud.arm.get(&id, version(resource)).await {
         Ok(body) => Ok(Some(body)),
         Err(ArmError::NotFound(_)) => Ok(None),
-        Err(error) => Err(error).during(|| format!("reading {} {}", resource.kind(), resource.id().name())),
+        Err(error) => {
+            Err(error).during(|| format!("reading {} {}", resource.kind(), resource.id().name()))
+        }
     }
 }
 
@@ -176,7 +181,8 @@ async fn attestation_policy(
         Ok(Content::Reset) | Err(_) => None,
     };
     let certificates = verified(cloud, want, certificates.as_str()).await?;
-    let keys = certificates.claims().get("x-ms-policy-certificates").and_then(|set| set.get("keys"));
+    let keys =
+        certificates.claims().get("x-ms-policy-certificates").and_then(|set| set.get("keys"));
     let signers = keys.and_then(Value::as_array).into_iter().flatten().map(|key| {
         let certificate = key.pointer("/x5c/0").and_then(Value::as_str).unwrap_or_default();
         use base64::Engine as _;
@@ -191,7 +197,11 @@ async fn attestation_policy(
 ///
 /// # Errors
 /// It is not by this provider.
-pub(crate) async fn verified(cloud: &Cloud, want: Want<'_>, token: &str) -> Result<VerifiedToken, Failure> {
+pub(crate) async fn verified(
+    cloud: &Cloud,
+    want: Want<'_>,
+    token: &str,
+) -> Result<VerifiedToken, Failure> {
     let doing = || "verifying the attestation provider's answer".to_owned();
     let remedy = "check the provider's address in the manifest, and this machine's clock";
     let keys = cloud.maa.certs().await.during(doing)?;
@@ -206,8 +216,9 @@ async fn image(cloud: &Cloud, want: Want<'_>) -> Result<Reading<Presence>, Failu
     let (client, repository) = measure::registry(want.manifest, cloud)?;
     let reference = want.rendered.group.image();
     let digest = reference.rsplit('@').next().and_then(|digest| digest.parse().ok());
-    let digest: registry::Digest = digest
-        .ok_or_else(|| Failure::new("naming the image", "this is a fault of ours; please report it"))?;
+    let digest: registry::Digest = digest.ok_or_else(|| {
+        Failure::new("naming the image", "this is a fault of ours; please report it")
+    })?;
     match client.manifest_presence(&repository, &digest).await {
         Ok(registry::Presence::Present) => Ok(Reading::Found(Presence::Present)),
         Ok(registry::Presence::Absent) => Ok(Reading::Found(Presence::Missing)),

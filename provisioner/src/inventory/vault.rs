@@ -8,9 +8,7 @@ use azure::{Name, Version};
 use protocol::bundle::{Artefact, Bundle, SecretRef, secret_name};
 use secrecy::ExposeSecret as _;
 
-use super::{
-    Deleted, FoundArtefact, FoundBundle, FoundVersion, KeyState, Reading, Vault, Want,
-};
+use super::{Deleted, FoundArtefact, FoundBundle, FoundVersion, KeyState, Reading, Vault, Want};
 use crate::cloud::Cloud;
 use crate::failure::{Failure, While as _};
 use crate::tls::Certificate;
@@ -93,7 +91,8 @@ async fn artefacts(
                     SecretError::NotFound(_) | SecretError::Deleted(_) | SecretError::Disabled(_),
                 ) => FoundArtefact::Missing,
                 Err(error) => {
-                    return Err(error).during(|| format!("reading the artefact {}", artefact.name()));
+                    return Err(error)
+                        .during(|| format!("reading the artefact {}", artefact.name()));
                 }
             },
         };

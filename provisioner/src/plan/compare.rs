@@ -16,7 +16,7 @@ pub struct Change {
     pub expected: Value,
 }
 
-/// All differences, in the order of the expected value.
+/// All differences, in the order of their paths.
 #[must_use]
 pub fn compare(expected: &Value, found: &Value) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -29,9 +29,9 @@ fn walk(path: String, expected: &Value, found: Option<&Value>, changes: &mut Vec
         (Value::Object(members), Some(Value::Object(there))) => {
             for (name, value) in members {
                 let same = |other: &&String| other.eq_ignore_ascii_case(name);
-                let other = there.get(name).or_else(|| {
-                    there.keys().find(same).and_then(|name| there.get(name))
-                });
+                let other = there
+                    .get(name)
+                    .or_else(|| there.keys().find(same).and_then(|name| there.get(name)));
                 let step = name.replace('~', "~0").replace('/', "~1");
                 walk(format!("{path}/{step}"), value, other, changes);
             }
@@ -93,7 +93,7 @@ mod tests {
         check(
             json!({"tags": {"a/b": "c"}, "list": [1, 2], "deep": {"x": true, "y": 1}}),
             json!({"tags": {"a/b": "d"}, "list": [1], "deep": {"x": true}}),
-            &["/tags/a~1b", "/list", "/deep/y"],
+            &["/deep/y", "/list", "/tags/a~1b"],
         );
     }
 }

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use evidence::Sha256;
 use jiff::SignedDuration;
 use manifest::{StorageAuth, TlsSource};
-use protocol::bundle::{
-    Artefact, BundleBody, Identity, SecretRef, StoreAuth, StoreRef,
-};
+use protocol::bundle::{Artefact, BundleBody, Identity, SecretRef, StoreAuth, StoreRef};
 
 use super::{BundleDraft, Intent, KeyChoice, Local, NewStore, Operation, Plan, resources};
 use crate::inventory::{
@@ -101,14 +99,20 @@ fn signed_manifest(
                 true => format!("revision {revision} is {place}, this is revision {ours}"),
                 false => format!("revision {revision} is {place} with another content"),
             };
-            plan.refuse("manifest", reason, format!("say revision = {}", revision.saturating_add(1)));
+            plan.refuse(
+                "manifest",
+                reason,
+                format!("say revision = {}", revision.saturating_add(1)),
+            );
             return None;
         }
     }
     match found? {
         FoundManifest::Missing => Some("there is none".to_owned()),
         FoundManifest::Invalid(why) => Some(format!("what is there is not ours: {why}")),
-        FoundManifest::Signed { revision, digest: other } if *revision == ours && *other == digest => {
+        FoundManifest::Signed { revision, digest: other }
+            if *revision == ours && *other == digest =>
+        {
             None
         }
         FoundManifest::Signed { revision, .. } => Some(format!("revision {revision} is in force")),
@@ -268,7 +272,8 @@ fn unsigned_because(draft: &BundleDraft, found: &FoundBundle, local: &Local) -> 
         ("the store's identity", draft.identity != body.identity),
         ("the manifest's place", body.manifest != protocol::signed_manifest::BLOB),
     ];
-    let differs: Vec<_> = differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| *what).collect();
+    let differs: Vec<_> =
+        differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| *what).collect();
     (!differs.is_empty()).then(|| format!("changes {}", differs.join(", ")))
 }
 

@@ -95,9 +95,11 @@ fn pin(
     match keys.get(wanted) {
         Some(KeyState::Present(versions)) => match versions.as_slice() {
             // Azure tells whole seconds.
-            [only] if only.about.created.is_some_and(|made| {
-                made.as_second() >= asked.asked.as_second()
-            }) =>
+            [only]
+                if only
+                    .about
+                    .created
+                    .is_some_and(|made| made.as_second() >= asked.asked.as_second()) =>
             {
                 Some(by(only.key.version.as_str().to_owned(), "this machine's record"))
             }
@@ -192,7 +194,11 @@ fn pinned(
     if !found.about.enabled {
         let (name, version) = (pin.name.clone(), pin.version.clone());
         let id = format!("{name}/{version}");
-        plan.act(Operation::EnableKeyVersion { name, version }, id, "the pinned version is disabled");
+        plan.act(
+            Operation::EnableKeyVersion { name, version },
+            id,
+            "the pinned version is disabled",
+        );
     }
     for extra in versions.iter().filter(|found| !is_pinned(found) && found.about.enabled) {
         disable(&pin.name, extra, plan);
@@ -235,7 +241,8 @@ pub(crate) fn check_key(
     public: Option<Sha256>,
 ) -> Result<MasterKeyRef, (String, &'static str)> {
     let wanted = &intent.rendered.master_key;
-    let foreign = "this is not the key that was made; delete and purge it, and find out who made it";
+    let foreign =
+        "this is not the key that was made; delete and purge it, and find out who made it";
     let public_key = match &key.kind {
         KeyKind::EcHsm(point) => {
             let curve = match point.curve() {
@@ -247,14 +254,19 @@ pub(crate) fn check_key(
         }
         KeyKind::Other(kind) => {
             return Err((
-                format!("is of type {kind}; only a key that the vault cannot decrypt with guards what is wrapped to it"),
+                format!(
+                    "is of type {kind}; only a key that the vault cannot decrypt with guards what is wrapped to it"
+                ),
                 foreign,
             ));
         }
     };
     if public_key.curve().name() != wanted.curve().as_str() {
         let (found, wanted) = (public_key.curve().name(), wanted.curve());
-        return Err((format!("is on the curve {found}, not {wanted}"), "say so in [master_key], or destroy the deployment and deploy anew"));
+        return Err((
+            format!("is on the curve {found}, not {wanted}"),
+            "say so in [master_key], or destroy the deployment and deploy anew",
+        ));
     }
     if let Some(expected) = public.filter(|expected| *expected != public_key.sha256()) {
         return Err((
@@ -274,13 +286,17 @@ pub(crate) fn check_key(
     if !odd.is_empty() {
         return Err((format!("may {}, beside sign and verify", odd.join(", ")), foreign));
     }
-    let policy = key.policy.as_ref().ok_or_else(|| ("has no release policy".to_owned(), foreign))?;
+    let policy =
+        key.policy.as_ref().ok_or_else(|| ("has no release policy".to_owned(), foreign))?;
     let text = policy.document.to_string();
     let parsed = ReleasePolicy::parse(text.as_bytes())
         .map_err(|error| (format!("its release policy cannot be read: {error}"), foreign))?;
     if parsed != *wanted.release_policy() {
         return Err((
-            format!("has another release policy{}", if policy.immutable { ", and it is immutable" } else { "" }),
+            format!(
+                "has another release policy{}",
+                if policy.immutable { ", and it is immutable" } else { "" }
+            ),
             foreign,
         ));
     }

@@ -9,6 +9,8 @@ mod compare;
 mod documents;
 mod key;
 mod resources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -113,12 +115,7 @@ impl Plan {
         });
     }
 
-    fn act(
-        &mut self,
-        operation: Operation,
-        subject: impl Into<String>,
-        reason: impl Into<String>,
-    ) {
+    fn act(&mut self, operation: Operation, subject: impl Into<String>, reason: impl Into<String>) {
         self.actions.push(Action {
             operation,
             subject: subject.into(),
@@ -166,7 +163,10 @@ fn notes(intent: Intent<'_>, plan: &mut Plan) {
     for image in &intent.manifest.server().permitted {
         let host_data = image.host_data;
         plan.notes.push(if image.until < today {
-            format!("the older image {host_data} was permitted until {} and is not any more", image.until)
+            format!(
+                "the older image {host_data} was permitted until {} and is not any more",
+                image.until
+            )
         } else {
             format!("the older image {host_data} may have the master key until {}", image.until)
         });

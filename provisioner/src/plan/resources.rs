@@ -35,9 +35,9 @@ pub(super) fn group(intent: Intent<'_>, have: &Inventory, plan: &mut Plan) {
     let group = &intent.rendered.resources.group;
     let before = plan.actions.len();
     reconcile(intent, group, have, plan);
-    let state = have.resource(group.id()).and_then(|found| {
-        found.pointer("/properties/instanceView/state").and_then(Value::as_str)
-    });
+    let state = have
+        .resource(group.id())
+        .and_then(|found| found.pointer("/properties/instanceView/state").and_then(Value::as_str));
     let changed = plan.actions.len() > before;
     if let (false, Some(state @ ("Stopped" | "Succeeded" | "Failed"))) = (changed, state) {
         let operation = Operation::StartGroup(group.clone());
@@ -81,7 +81,10 @@ pub(super) fn attestation_policy(intent: Intent<'_>, have: &Inventory, plan: &mu
             match &found.text {
                 Some(text) if text == wanted.text() => return,
                 Some(text) => {
-                    format!("another policy is in force, with the hash {}", maa::policy::policy_hash(text))
+                    format!(
+                        "another policy is in force, with the hash {}",
+                        maa::policy::policy_hash(text)
+                    )
                 }
                 None => "no policy of ours is in force".to_owned(),
             }
@@ -118,20 +121,14 @@ fn policy_signers(intent: Intent<'_>, found: &[String], plan: &mut Plan) {
 }
 
 fn reconcile(intent: Intent<'_>, resource: &Resource, have: &Inventory, plan: &mut Plan) {
-    let subject = subject(intent, resource);
+    let subject = name(intent, resource);
     let Some(found) = have.resource(resource.id()) else {
-        let operation = match (resource.kind(), &have.deleted_vault) {
-            (Kind::KeyVault, Some(_)) => {
-                plan.unread.insert("the vault");
-                Operation::RecoverVault(resource.clone())
-            }
-            _ => Operation::Create(resource.clone()),
-        };
-        let reason = match &operation {
-            Operation::RecoverVault(_) => "is soft-deleted, with its keys and secrets",
-            _ => "does not exist",
-        };
-        return plan.act(operation, subject, reason);
+        if resource.kind() == Kind::KeyVault && have.deleted_vault.is_some() {
+            plan.unread.insert("the vault");
+            let operation = Operation::RecoverVault(resource.clone());
+            return plan.act(operation, subject, "is soft-deleted, with its keys and secrets");
+        }
+        return plan.act(Operation::Create(resource.clone()), subject, "does not exist");
     };
     let expected = resource.expected(&have.outputs);
     let changes = compare(&expected, found);
@@ -218,7 +215,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A role is known by what it permits to whom, everything else by its name.
-pub(super) fn subject(intent: Intent<'_>, resource: &Resource) -> String {
+fn name(intent: Intent<'_>, resource: &Resource) -> String {
     let body = resource.expected(&infra::Outputs::default());
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     match resource.kind() {
@@ -229,7 +226,7 @@ pub(super) fn subject(intent: Intent<'_>, resource: &Resource) -> String {
             let role = text("/properties/roleDefinitionId").unwrap_or_default();
             let defined = intent.rendered.resources.all().find(|other| other.id().is(role));
             let role = match defined {
-                Some(definition) => super::resources::subject(intent, definition),
+                Some(definition) => name(intent, definition),
                 None => builtin(role).to_owned(),
             };
             let whom = match text("/properties/principalId") {

@@ -117,7 +117,8 @@ impl fmt::Display for Curve {
 
 impl PublicEc {
     /// From coordinates of exactly the curve's length; whether the point is on the curve is for whoever uses it.
-    pub(crate) fn parse(curve: Curve, x: &[u8], y: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(curve: Curve, x: &[u8], y: &[u8]) -> Option<Self> {
         let length = curve.coordinate_len();
         (x.len() == length && y.len() == length)
             .then(|| Self { curve, uncompressed: [&[4], x, y].concat() })
