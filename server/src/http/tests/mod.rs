@@ -2,6 +2,7 @@
 
 mod attest;
 mod doors;
+mod hvac;
 mod identity_provider;
 mod kv;
 mod login;
