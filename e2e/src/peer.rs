@@ -12,11 +12,16 @@ use crate::programs;
 /// The Python with Microsoft's clients and `hvac` in it.
 ///
 /// # Errors
-/// It is not installed; the error says how to install it.
+/// It is not installed, or is not what is wanted; the error says how to install it.
 pub fn python() -> anyhow::Result<PathBuf> {
-    let python = programs::workspace().join("target/peers/bin/python");
-    ensure!(python.is_file(), "the Python peers are not installed; run `cargo xtask setup`");
-    Ok(python)
+    let peers = programs::workspace().join("target/peers");
+    // The setup writes it last.
+    let installed = std::fs::read_to_string(peers.join("installed.txt")).unwrap_or_default();
+    ensure!(
+        installed == include_str!("../peers/requirements.txt"),
+        "the Python peers are not installed as e2e/peers/requirements.txt has them; run `cargo xtask setup`"
+    );
+    Ok(peers.join("bin/python"))
 }
 
 /// A script of `e2e/peers/`, prepared to run; nothing of our own environment reaches it but `PATH`.

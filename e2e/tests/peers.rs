@@ -69,6 +69,11 @@ fn peer_azure_security_attestation() -> anyhow::Result<()> {
 }
 
 #[test]
+fn peer_clients_try_again_after_a_fault() -> anyhow::Result<()> {
+    check("faults.py")
+}
+
+#[test]
 fn peer_azure_containers_and_release() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (layout, policy) = (folder.path().join("image"), folder.path().join("policy.rego"));
