@@ -146,9 +146,14 @@ impl Log {
     }
 }
 
-/// The whole of one object.
+/// The whole of one object, unless it is larger than any of ours: whoever writes to the storage must not fill our memory.
 pub(crate) async fn read(objects: &dyn ObjectStore, path: &Path) -> Result<Bytes, Error> {
-    objects.get(path).await?.bytes().await
+    let found = objects.get(path).await?;
+    if found.meta.size > LARGEST {
+        let source = format!("{path} has {} bytes, at most {LARGEST} are read", found.meta.size);
+        return Err(Error::Generic { store: "log", source: source.into() });
+    }
+    found.bytes().await
 }
 
 /// Would the same request get another answer soon? An attempt may still have been kept before its refusal, so it stays in doubt.
@@ -175,6 +180,8 @@ fn number(path: &Path) -> Option<u64> {
 }
 
 const FOLDER: &str = "log";
+/// A commit has at most two transactions' worth of content, with padding less than 9 MiB.
+const LARGEST: u64 = 16 << 20;
 const PATIENCE: Patience =
     Patience { request: Duration::from_secs(20), write: Duration::from_secs(60) };
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -182,7 +189,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use object_store::memory::InMemory;
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_object_larger_than_any_commit_is_not_read() {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let log = Log::new(Arc::clone(&objects));
+        for (n, size) in [(1, LARGEST), (2, LARGEST + 1)] {
+            let content = vec![0; usize::try_from(size).unwrap()];
+            objects.put(&path(n), content.into()).await.unwrap();
+        }
+        assert!(log.read(1).await.unwrap().is_some());
+        assert!(matches!(log.read(2).await, Err(StorageError::Refused { .. })));
+    }
 
     #[test]
     fn names_are_in_order_and_only_ours_are_read() {
