@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evidence::Sha256;
 use object_store::ObjectStore;
 use protocol::bundle::{Bundle, BundleError};
 use tokio::sync::watch;
@@ -17,14 +16,8 @@ use crate::vault::{Vault, VaultAnchor, VaultError};
 
 /// What a running server keeps an eye on.
 pub struct Follower {
-    core: Arc<Core>,
-    vault: Vault,
-    anchor: VaultAnchor,
-    objects: Arc<dyn ObjectStore>,
-    phase: watch::Sender<Phase>,
-    /// Of the last text that was refused, so that it is reported once.
-    refused: [Option<Sha256>; 2],
-    anchored: u64,
+    reader: Reader,
+    anchorer: Anchorer,
 }
 
 impl Follower {
@@ -39,45 +32,95 @@ impl Follower {
         phase: watch::Sender<Phase>,
     ) -> Result<Self, VaultError> {
         let anchor = vault.anchor(core.identity.id())?;
-        Ok(Self { core, vault, anchor, objects, phase, refused: [None, None], anchored: 0 })
+        let anchorer = Anchorer {
+            core: Arc::clone(&core),
+            anchor,
+            anchored: 0,
+            idle: 0,
+            reported: Reported::default(),
+        };
+        let reported = [Reported::default(), Reported::default()];
+        Ok(Self { reader: Reader { core, vault, objects, phase, reported }, anchorer })
     }
 
     /// Follows until `stop` is set, then anchors what is acknowledged.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
-            tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => self.look().await,
-                changed = stop.changed() => if changed.is_err() { break },
-            }
+    ///
+    /// The two do not wait for each other: a storage that answers slowly must not keep commits from
+    /// being anchored.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let Self { reader, anchorer } = self;
+        tokio::join!(reader.run(stop.clone()), anchorer.run(stop));
+    }
+}
+
+/// Waits for the next look; false if it is time to stop.
+async fn next(stop: &mut watch::Receiver<bool>) -> bool {
+    if *stop.borrow() {
+        return false;
+    }
+    tokio::select! {
+        () = tokio::time::sleep(INTERVAL) => true,
+        changed = stop.changed() => changed.is_ok() && !*stop.borrow(),
+    }
+}
+
+/// Keeps the anchor at the store's head.
+struct Anchorer {
+    core: Arc<Core>,
+    anchor: VaultAnchor,
+    anchored: u64,
+    idle: u32,
+    reported: Reported,
+}
+
+impl Anchorer {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while next(&mut stop).await {
+            self.look().await;
         }
-        self.anchor().await;
+        self.anchored = 0;
+        self.look().await;
     }
 
+    /// Now and then it looks although nothing was committed: an update of the anchor that was held
+    /// up on its way, or that another server made from an older head, may have lowered it.
     async fn look(&mut self) {
-        if let Err(error) = self.bundle().await {
-            report("bundle", &error);
-        }
-        if let Err(error) = self.manifest().await {
-            report("manifest", &error);
-        }
-        self.anchor().await;
-    }
-
-    async fn anchor(&mut self) {
         let head = self.core.store.head();
-        if head.n == self.anchored {
+        self.idle = self.idle.saturating_add(1);
+        if head.n == self.anchored && self.idle < IDLE {
             return;
         }
-        match self.core.store.raise_anchor(&self.anchor).await {
-            Ok(head) => self.anchored = head.n,
-            Err(error) => report("anchor", &error),
+        self.idle = 0;
+        let raised = self.core.store.raise_anchor(&self.anchor).await;
+        if let Some(head) = self.reported.told("anchor", raised) {
+            self.anchored = head.n;
+        }
+    }
+}
+
+/// Reads bundle and manifest.
+struct Reader {
+    core: Arc<Core>,
+    vault: Vault,
+    objects: Arc<dyn ObjectStore>,
+    phase: watch::Sender<Phase>,
+    reported: [Reported; 2],
+}
+
+impl Reader {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while next(&mut stop).await {
+            let (bundle, manifest) = (self.bundle().await, self.manifest().await);
+            let [of_bundle, of_manifest] = &mut self.reported;
+            of_bundle.told("bundle", bundle);
+            of_manifest.told("manifest", manifest);
         }
     }
 
-    async fn bundle(&mut self) -> Result<(), FollowError> {
+    async fn bundle(&self) -> Result<(), FollowError> {
         let text = self.vault.bundle_text().await?;
         let current = self.core.in_force();
-        if text == current.bundle_text || !self.is_news(0, &text) {
+        if text == current.bundle_text {
             return Ok(());
         }
         let trust_root = &self.core.trust_root;
@@ -96,7 +139,6 @@ impl Follower {
         }
         let manifest = documents::manifest(&self.objects, trust_root, bundle.body()).await?;
         self.take_over(bundle, text, manifest).await?;
-        self.refused[0] = None;
         let phase = self.core.phase();
         if let Phase::Serving(_) = phase {
             tracing::info!(step = "serving", "a signer has confirmed the store");
@@ -105,20 +147,18 @@ impl Follower {
         Ok(())
     }
 
-    async fn manifest(&mut self) -> Result<(), FollowError> {
+    async fn manifest(&self) -> Result<(), FollowError> {
         let current = self.core.in_force();
         let found =
             documents::manifest(&self.objects, &self.core.trust_root, current.bundle.body())
                 .await?;
-        if found.text == current.manifest_text || !self.is_news(1, &found.text) {
+        if found.text == current.manifest_text {
             return Ok(());
         }
         let trust_root = &self.core.trust_root;
         let text = current.bundle_text.clone();
         let bundle = Bundle::verify(&text, trust_root.deployment(), trust_root.signers())?;
-        self.take_over(bundle, text, found).await?;
-        self.refused[1] = None;
-        Ok(())
+        self.take_over(bundle, text, found).await
     }
 
     async fn take_over(
@@ -138,27 +178,39 @@ impl Follower {
         }));
         Ok(())
     }
-
-    /// Whether this text has not just been refused.
-    fn is_news(&mut self, which: usize, text: &str) -> bool {
-        let digest = Sha256::of(text.as_bytes());
-        let news = self.refused.get(which).copied().flatten() != Some(digest);
-        if let Some(refused) = self.refused.get_mut(which) {
-            *refused = Some(digest);
-        }
-        news
-    }
 }
 
-/// Standard output is the host's: what was refused and why, in our own words, without content.
-fn report(what: &'static str, error: &dyn std::error::Error) {
-    let reasons: Vec<String> =
-        std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
-    tracing::warn!(
-        what,
-        reason = reasons.join(": "),
-        "refused or unavailable; what is in force stays"
-    );
+/// What was last told of one thing, so that it is told once. It is looked at again all the same: the
+/// reason may have been that something else was not there yet.
+#[derive(Default)]
+struct Reported(Option<String>);
+
+impl Reported {
+    /// The result, if it is one; otherwise the reason is told unless it just was.
+    ///
+    /// Standard output is the host's: what was refused and why, in our own words, without content.
+    fn told<T, E: std::error::Error>(
+        &mut self,
+        what: &'static str,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        let error = match result {
+            Ok(done) => {
+                self.0 = None;
+                return Some(done);
+            }
+            Err(error) => error,
+        };
+        let first: &dyn std::error::Error = &error;
+        let reasons: Vec<String> =
+            std::iter::successors(Some(first), |e| e.source()).map(ToString::to_string).collect();
+        let reason = reasons.join(": ");
+        if self.0.as_ref() != Some(&reason) {
+            tracing::warn!(what, reason, "refused or unavailable; what is in force stays");
+            self.0 = Some(reason);
+        }
+        None
+    }
 }
 
 /// Why something new was not taken over.
@@ -171,10 +223,35 @@ enum FollowError {
     #[error("document")]
     Document(#[from] DocumentError),
     #[error("the bundle names the store {expected}, this server has {found}")]
-    OtherStore { expected: Sha256, found: Sha256 },
+    OtherStore { expected: evidence::Sha256, found: evidence::Sha256 },
     #[error("the bundle no longer names a store")]
     IdentityDropped,
 }
 
 /// How often documents are looked at, and the head anchored.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// After how many looks without a commit the anchor is looked at all the same: half a minute.
+const IDLE: u32 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_once_until_something_else_happens() {
+        let fault = |n| Err::<(), _>(FollowError::Document(DocumentError::TooLarge { length: n }));
+        let mut reported = Reported::default();
+        for (result, told) in [
+            (fault(1), true),
+            (fault(1), true),
+            (fault(2), true),
+            (Ok(()), false),
+            (fault(2), true),
+        ] {
+            reported.told("manifest", result);
+            assert_eq!(reported.0.is_some(), told);
+        }
+        let kept = reported.0.unwrap();
+        assert!(kept.contains("a manifest of 2 bytes"), "{kept}");
+    }
+}
