@@ -21,7 +21,7 @@ use crate::core::BootIdentity;
 /// The master key, and when MAA said that its token was issued.
 pub(super) struct Released {
     pub(super) key: MasterKey,
-    pub(super) issued_at: Option<Timestamp>,
+    pub(super) issued_at: Timestamp,
 }
 
 /// Releases the bundle's master key to this boot.
@@ -38,7 +38,7 @@ pub(super) async fn release(
 ) -> Result<Released, ReleaseError> {
     let (name, version) = (Name::from_str(&expected.name)?, Version::from_str(&expected.version)?);
     let token = services.maa.attest_sev_snp(&boot.evidence, boot.runtime_data.bytes()).await?;
-    let issued_at = issued_at(token.expose());
+    let issued_at = issued_at(token.expose()).ok_or(ReleaseError::Time)?;
     let jws = services.keys.release(&name, &version, &token).await?;
     drop(token);
     // An RSA private operation.
@@ -109,6 +109,9 @@ pub enum ReleaseError {
     /// MAA gave no token.
     #[error("attesting to maa")]
     Maa(#[from] azure::maa::MaaError),
+    /// Without the time of issue the host's clock would have no floor.
+    #[error("maa's token does not say when it was issued")]
+    Time,
     /// Key Vault did not release the key.
     #[error("key vault's secure key release")]
     Release(#[from] keys::ReleaseError),
@@ -127,4 +130,19 @@ pub enum ReleaseError {
     /// The blocking task ended early.
     #[error("unwrapping the released key")]
     Task(#[source] tokio::task::JoinError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_says_when_it_was_issued() {
+        let token = |payload: &str| format!("e30.{}.AA", protocol::b64::encode(payload.as_bytes()));
+        let issued = issued_at(&token(r#"{"iat":1790000000,"exp":1}"#));
+        assert_eq!(issued, Some(Timestamp::constant(1_790_000_000, 0)));
+        for bad in [token("{}"), token(r#"{"iat":"1"}"#), "e30".to_owned(), String::new()] {
+            assert_eq!(issued_at(&bad), None, "{bad}");
+        }
+    }
 }

@@ -7,7 +7,6 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use azure::release::TransferKey;
 use evidence::Sha256;
-use jiff::Timestamp;
 use object_store::ObjectStore;
 use protocol::bundle::{Bundle, BundleBody, Identity};
 use protocol::jwk::EcPublicKey;
@@ -67,7 +66,7 @@ impl Attested {
         let body = bundle.body();
         let Released { key, issued_at } =
             release(&services, &body.master_key, &boot, transfer_key).await?;
-        let clock = Clock::new(issued_at.unwrap_or(Timestamp::UNIX_EPOCH));
+        let clock = Clock::new(issued_at);
         tracing::info!(key = %body.master_key.id(), "master key released");
 
         let tls = artefacts::tls(&services, &bundle, &key).await?;

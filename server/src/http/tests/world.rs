@@ -37,8 +37,15 @@ use crate::tokens::{self, Holder, Lifetime};
 
 pub(super) const DEV: &str = include_str!("../../../../manifests/dev.toml");
 
-/// 2030-01-01: later than the clock of any machine that runs this, so time stands still.
+/// 2030-01-01.
 pub(super) const NOW: Timestamp = Timestamp::constant(1_893_456_000, 0);
+
+/// A clock that stands at [`NOW`] until it is raised: what it may believe of the host is long before.
+fn stopped_clock() -> Clock {
+    let clock = Clock::new(Timestamp::UNIX_EPOCH);
+    clock.raise(NOW);
+    clock
+}
 
 pub(super) struct World {
     pub(super) core: Arc<Core>,
@@ -306,7 +313,7 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
         trust_root,
         store,
         identity,
-        clock: Clock::new(NOW),
+        clock: stopped_clock(),
         rng: SystemRandom::new(),
         boot: BootIdentity { evidence: evidence_of(&chip, &fields), runtime_data, key: boot_key },
         in_force: ArcSwap::from_pointee(InForce {
