@@ -79,7 +79,7 @@ async fn put_shares(
 ) -> Result<Vec<ShareRef>, BirthError> {
     let master = bundle.master_key.id();
     let mut stored = Vec::with_capacity(shares.len());
-    for (index, share) in (1_u8..).zip(shares) {
+    for (index, share) in (1..=u8::MAX).zip(shares) {
         let id = ShareId {
             deployment: &bundle.deployment,
             key: &master,

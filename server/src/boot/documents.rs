@@ -13,7 +13,7 @@ use protocol::TrustRoot;
 use protocol::bundle::{Bundle, BundleBody};
 use protocol::signed_manifest::{ManifestError, SignedManifest};
 use serde::{Deserialize, Serialize};
-use store::{CommitError, Key, Store, Transaction, Value};
+use store::{AnchorError, AnchorStore, CommitError, Key, Store, Transaction, Value};
 
 /// A manifest that a signer signed for this deployment, with its text.
 pub(crate) struct FoundManifest {
@@ -103,6 +103,38 @@ pub(crate) async fn commit_seen(
     signed: &SignedManifest,
     now: Timestamp,
 ) -> Result<(), DocumentError> {
+    commit(store, Seen::of(bundle, signed), now).await
+}
+
+/// Puts the documents of a boot into force, and only then anchors the store.
+///
+/// In this order: a bundle that names no store lets one open without an anchor, so an anchor that
+/// was raised before the documents were compared could be had for any beginning of the log, with a
+/// bundle of long ago. Once the documents are committed, what is anchored refuses older ones.
+///
+/// # Errors
+/// As [`commit_seen`], and those of the anchor.
+pub(crate) async fn settle(
+    (store, anchors): (&Store, &dyn AnchorStore),
+    bundle: &BundleBody,
+    signed: &SignedManifest,
+    now: Timestamp,
+) -> Result<(), DocumentError> {
+    settle_seen((store, anchors), Seen::of(bundle, signed), now).await
+}
+
+async fn settle_seen(
+    (store, anchors): (&Store, &dyn AnchorStore),
+    seen: Seen,
+    now: Timestamp,
+) -> Result<(), DocumentError> {
+    commit(store, seen, now).await?;
+    let head = store.raise_anchor(anchors).await?;
+    tracing::info!(n = head.n, "anchored");
+    Ok(())
+}
+
+async fn commit(store: &Store, now_seen: Seen, now: Timestamp) -> Result<(), DocumentError> {
     let key = Key::parse(SEEN).map_err(|_| DocumentError::Seen)?;
     let entry = store.entry(&key);
     let before = entry
@@ -110,7 +142,7 @@ pub(crate) async fn commit_seen(
         .map(|entry| serde_json::from_slice::<Seen>(entry.value.expose_secret()))
         .transpose()
         .map_err(|_| DocumentError::Seen)?;
-    let seen = Seen::advance(before, Seen::of(bundle, signed))?;
+    let seen = Seen::advance(before, now_seen)?;
     if before == Some(seen) {
         return Ok(());
     }
@@ -189,6 +221,9 @@ pub enum DocumentError {
     /// The store cannot commit.
     #[error("committing the documents in force")]
     Commit(#[from] CommitError),
+    /// The anchor cannot be raised.
+    #[error("anchoring the store")]
+    Anchor(#[from] AnchorError),
     /// A change that a running server cannot make.
     #[error("{0} is not supported in a running server")]
     NotSupported(&'static str),
@@ -201,7 +236,58 @@ const MAX_MANIFEST: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use object_store::memory::InMemory;
+    use store::{
+        AnchorStoreError, Hash, IdentityKey, Newborn, RecoverySet, RootKey, SealedAnchor, Settings,
+        ShareRef, ShareSet,
+    };
+
     use super::*;
+
+    #[derive(Default)]
+    struct InMemoryAnchor(Mutex<Option<SealedAnchor>>);
+
+    #[async_trait::async_trait]
+    impl AnchorStore for InMemoryAnchor {
+        async fn read(&self) -> Result<Option<SealedAnchor>, AnchorStoreError> {
+            Ok(self.0.lock().unwrap().clone())
+        }
+
+        async fn write(&self, anchor: &SealedAnchor) -> Result<(), AnchorStoreError> {
+            *self.0.lock().unwrap() = Some(anchor.clone());
+            Ok(())
+        }
+    }
+
+    async fn newborn() -> Store {
+        let rng = aws_lc_rs::rand::SystemRandom::new();
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let share = ShareRef { name: "s".into(), version: "1".into(), sha256: Hash::of(b"") };
+        let newborn = Newborn {
+            identity: IdentityKey::generate().unwrap(),
+            shares: ShareSet { threshold: 1, shares: vec![share] },
+            recovery: RecoverySet { threshold: 0, shares: Vec::new() },
+        };
+        let (root, first) =
+            (RootKey::generate(&rng).unwrap(), Transaction::new(Timestamp::UNIX_EPOCH));
+        Store::create(&objects, &root, newborn, first, &Settings::new(Arc::new(rng))).await.unwrap()
+    }
+
+    /// Whoever removed the anchor and put an old bundle back gets no anchor for it.
+    #[tokio::test]
+    async fn documents_that_go_back_are_refused_before_the_store_is_anchored() {
+        let (store, anchors) = (newborn().await, InMemoryAnchor::default());
+        commit(&store, seen(2, 1, "a"), Timestamp::UNIX_EPOCH).await.unwrap();
+
+        let refused = settle_seen((&store, &anchors), seen(1, 1, "a"), Timestamp::UNIX_EPOCH).await;
+        assert!(matches!(refused, Err(DocumentError::Old { found: 1, minimum: 2, .. })));
+        assert!(anchors.0.lock().unwrap().is_none());
+
+        settle_seen((&store, &anchors), seen(3, 1, "a"), Timestamp::UNIX_EPOCH).await.unwrap();
+        assert!(anchors.0.lock().unwrap().is_some());
+    }
 
     fn seen(serial: u64, revision: u64, text: &str) -> Seen {
         Seen { version: 1, serial, revision, manifest: Sha256::of(text.as_bytes()) }

@@ -14,8 +14,8 @@ use protocol::share::{self, ShareId};
 use protocol::wrap::{MasterKey, WrapError};
 use secrecy::ExposeSecret as _;
 use store::{
-    AnchorError, CombineError, Demand, FirstHeader, Hash, MalformedShare, OpenError, RootKey,
-    Settings, Share, Store, read_first,
+    CombineError, Demand, FirstHeader, Hash, MalformedShare, OpenError, RootKey, Settings, Share,
+    Store, read_first,
 };
 
 use super::artefacts::{self, TlsMaterial};
@@ -59,8 +59,7 @@ impl Attested {
     /// 1. one key release;
     /// 2. TLS material and the way to the storage;
     /// 3. the manifest, which says how a birth splits the root key;
-    /// 4. the store: born if there is none and no signer has named one, otherwise opened;
-    /// 5. its first anchor, if it was just born.
+    /// 4. the store: born if there is none and no signer has named one, otherwise opened.
     pub(super) async fn unseal(self) -> Result<Unsealed, BootError> {
         let Self { environment, services, bundle, bundle_text, transfer_key, boot } = self;
         let body = bundle.body();
@@ -113,10 +112,7 @@ async fn open_or_birth(
             match birth::birth(objects, vault, bundle, manifest.signed.manifest(), key, clock)
                 .await?
             {
-                Outcome::Born(store) => {
-                    raise_anchor(&store, vault).await?;
-                    return Ok(store);
-                }
+                Outcome::Born(store) => return Ok(store),
                 Outcome::LostRace => read_first(objects)
                     .await
                     .map_err(UnsealError::First)?
@@ -134,7 +130,7 @@ async fn open_or_birth(
 ///    hash, made by a holder of the master key for this identity;
 /// 3. the root key that they give opens it, and its history reaches the anchor. A store that no
 ///    signer has confirmed may lack an anchor, since its birth may have ended before the first; it
-///    gets one now.
+///    gets one once the documents are known not to go back.
 async fn open(
     objects: &Arc<dyn ObjectStore>,
     vault: &Vault,
@@ -154,7 +150,6 @@ async fn open(
     let settings = Settings::new(Arc::new(SystemRandom::new()));
     let store = Store::open(objects, &root, &id, (&anchors, demand), &settings).await?;
     drop(root);
-    raise_anchor(&store, vault).await?;
     Ok(store)
 }
 
@@ -170,7 +165,7 @@ async fn root_key(
     let threshold = usize::from(set.threshold);
     let mut shares: Vec<Share> = Vec::with_capacity(threshold);
     let mut last = None;
-    for (index, reference) in (1_u8..).zip(&set.shares) {
+    for (index, reference) in (1..=u8::MAX).zip(&set.shares) {
         if shares.len() == threshold {
             break;
         }
@@ -210,15 +205,8 @@ async fn share(
     Ok(Share::parse(&share)?)
 }
 
-async fn raise_anchor(store: &Store, vault: &Vault) -> Result<(), UnsealError> {
-    let anchors = vault.anchor(Sha256::new(*store.identity().id().as_bytes()))?;
-    let head = store.raise_anchor(&anchors).await?;
-    tracing::info!(n = head.n, "anchored");
-    Ok(())
-}
-
 impl Unsealed {
-    /// Commits what documents are in force and makes the server.
+    /// Commits what documents are in force, anchors the store, and makes the server.
     pub(super) async fn load(self) -> Result<Booted, BootError> {
         let Self {
             environment,
@@ -232,8 +220,10 @@ impl Unsealed {
             clock,
             boot,
         } = self;
-        documents::commit_seen(&store, bundle.body(), &manifest.signed, clock.now()).await?;
         let identity = identity(&store)?;
+        let anchors = vault.anchor(identity.id()).map_err(UnsealError::Vault)?;
+        let (body, signed) = (bundle.body(), &manifest.signed);
+        documents::settle((&store, &anchors), body, signed, clock.now()).await?;
         let FoundManifest { signed, text } = manifest;
         let in_force = InForce {
             bundle,
@@ -314,9 +304,6 @@ pub enum UnsealError {
     /// The store does not open.
     #[error("opening the store")]
     Open(#[from] OpenError),
-    /// The anchor cannot be raised.
-    #[error("anchoring the store")]
-    Anchor(#[from] AnchorError),
     /// The store's identity is not a P-256 key.
     #[error("the store's identity")]
     Identity,
