@@ -6,5 +6,8 @@
 
 pub mod address;
 pub mod cloud;
+pub mod deployment;
+pub mod owner;
 pub mod peer;
 pub mod programs;
+pub mod vault;
