@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 fn deploy_killed_after(deployment: &Deployment, nth: u64) -> anyhow::Result<bool> {
     // The shell tells its pid before it becomes the provisioner, so the fault can name it.
     let provisioner = e2e::programs::find("vouchsafe-provisioner")?;
-    let mut command = deployment.command("vouchsafe-provisioner")?;
+    let command = deployment.command("vouchsafe-provisioner")?;
     let mut shell = std::process::Command::new("/bin/sh");
     shell
         .args(["-c", "read go; exec \"$0\" deploy \"$1\" --yes"])
@@ -29,7 +29,6 @@ fn deploy_killed_after(deployment: &Deployment, nth: u64) -> anyhow::Result<bool
         .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
     let mut child =
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    drop(command.stdin(Stdio::null()));
     let fault = json!({"nth": nth, "action": {"kind": "kill-client", "pid": child.id()}});
     deployment.cloud().control(Verb::Put, "/faults", &json!([fault]))?;
     child.stdin.take().context("stdin")?.write_all(b"go\n")?;
