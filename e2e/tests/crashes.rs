@@ -80,8 +80,9 @@ fn a_provisioner_killed_after_any_request_is_finished_by_the_next() -> anyhow::R
     for nth in places {
         let deployment = Deployment::new()?;
         let killed = deploy_killed_after(&deployment, nth)?;
-        healthy(&deployment)
-            .with_context(|| format!("killed after request {nth} of {all}: {killed}"))?;
+        // The last requests of a deployment may be the server's, after the provisioner is done.
+        ensure!(killed || nth + 20 > all, "not killed at request {nth} of {all}");
+        healthy(&deployment).with_context(|| format!("killed after request {nth} of {all}"))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `destroy`: removes what `deploy` made, in the opposite order, and nothing else.
 //!
 //! The vault is only soft-deleted: Azure keeps it for its retention, and a later `deploy` recovers it by name, with the
-//! master key and the secrets in it. The store is gone for good, so before the vault goes, a last bundle withdraws the
+//! master key and the secrets in it. The store is gone for good, so once the server is gone, a last bundle withdraws the
 //! store's identity: the next deployment begins an empty store without being asked to.
 
 use azure::arm::{ApiVersion, ArmError};
@@ -86,14 +86,19 @@ fn confirm(options: &Destroy, scene: &Scene) -> Result<(), Failure> {
 async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<usize, Failure> {
     let all: Vec<&Resource> = scene.rendered.resources.all().collect();
     let mut removed = 0;
+    let mut withdrawn = false;
     for resource in all.into_iter().rev() {
         if have.resource(resource.id()).is_none() {
             continue;
         }
+        // With the server gone, and while the deployer's role on the vault is there.
+        if !withdrawn && resource.kind() != Kind::ContainerGroup {
+            withdraw(scene, have, progress).await?;
+            withdrawn = true;
+        }
         match resource.kind() {
-            // Both go with what they are in.
+            // It goes with the account that it is in.
             Kind::StorageContainer => continue,
-            Kind::KeyVault => withdraw(scene, have, progress).await?,
             Kind::ResourceGroup => {
                 if let Some(others) = others(scene, resource).await? {
                     progress.say(&format!(
@@ -104,6 +109,7 @@ async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<
             }
             Kind::ManagedIdentity
             | Kind::AttestationProvider
+            | Kind::KeyVault
             | Kind::StorageAccount
             | Kind::Registry
             | Kind::LogWorkspace
