@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use manifest::{StorageAuth, TlsSource};
 use protocol::bundle::{Artefact, BundleBody, Identity, SecretRef, StoreAuth, StoreRef};
 
+use super::resources::StoreChange;
 use super::{BundleDraft, Intent, KeyChoice, Local, NewStore, Operation, Plan, resources};
 use crate::inventory::{
     Birth, FoundArtefact, FoundBundle, FoundManifest, Inventory, Reading, Vault,
@@ -53,7 +54,9 @@ pub(super) fn plan(
         let subject = format!("revision {}", plan.revision);
         plan.act(Operation::SignManifest, subject, reason);
     }
-    resources::group(intent, have, plan);
+    let had_one = signed.is_some_and(|body| body.identity.is_some());
+    let store = if unconfirmed && had_one { StoreChange::BegunAnew } else { StoreChange::None };
+    resources::group(intent, have, store, plan);
     if unconfirmed {
         let reason = "no signed bundle names the identity of a store";
         plan.act(Operation::ConfirmStore, intent.manifest.storage().container.as_str(), reason);
