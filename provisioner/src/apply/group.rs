@@ -35,6 +35,15 @@ impl Applying<'_> {
             .await
     }
 
+    /// Waits until the server has proved itself and serves.
+    pub(super) async fn await_serving(&self) -> Result<(), Failure> {
+        let step = self.progress.step("verify the server");
+        let mut proven = self.wait_for(&step, is_confirmed).await?;
+        serving(&mut proven, &step).await?;
+        step.done();
+        Ok(())
+    }
+
     pub(super) async fn write_lock(&mut self, step: &Step) -> Result<(), Failure> {
         let mut proven = self.wait_for(step, is_confirmed).await?;
         serving(&mut proven, step).await?;

@@ -94,7 +94,32 @@ impl Applying<'_> {
             }
             self.step(action).await?;
         }
-        Ok(())
+        let is = |wanted: fn(&Operation) -> bool| {
+            plan.actions.iter().any(|action| wanted(&action.operation))
+        };
+        let locked = is(|operation| matches!(operation, Operation::WriteLock));
+        let touched = is(|operation| match operation {
+            Operation::Create(resource)
+            | Operation::Replace(resource)
+            | Operation::StartGroup(resource) => resource.kind() == Kind::ContainerGroup,
+            Operation::Update(_)
+            | Operation::Retag(_)
+            | Operation::RecoverVault(_)
+            | Operation::PushImage
+            | Operation::SetAttestationPolicy
+            | Operation::CreateMasterKey
+            | Operation::RecoverKey { .. }
+            | Operation::EnableKeyVersion { .. }
+            | Operation::DisableKeyVersion { .. }
+            | Operation::StoreTls
+            | Operation::StoreStorageKey
+            | Operation::SignBundle(_)
+            | Operation::SignManifest
+            | Operation::ConfirmStore
+            | Operation::WriteLock => false,
+        });
+        // A started server is waited for here where no other step does.
+        if touched && !locked { self.await_serving().await } else { Ok(()) }
     }
 
     /// What is idempotent by its name needs no lease, and must be there before there can be one.

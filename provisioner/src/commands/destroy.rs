@@ -1,21 +1,25 @@
 //! `destroy`: removes what `deploy` made, in the opposite order, and nothing else.
 //!
 //! The vault is only soft-deleted: Azure keeps it for its retention, and a later `deploy` recovers it by name, with the
-//! master key and the secrets in it. The store is gone for good, so once the server is gone, a last bundle withdraws the
+//! master key and the secrets in it. The store is gone for good, so before the vault goes, a last bundle withdraws the
 //! store's identity: the next deployment begins an empty store without being asked to.
 
 use azure::arm::{ApiVersion, ArmError};
+use azure::blob::LeaseError;
 use infra::{Kind, Resource};
 use jiff::{SignedDuration, Timestamp};
-use protocol::bundle::secret_name;
+use protocol::bundle::{Artefact, secret_name};
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::{Scene, ask, is_interactive};
+use crate::apply::{DeployLease, lease_failure};
 use crate::cli::Destroy;
 use crate::failure::{Exit, Failure, While as _};
 use crate::inventory::reading::{deleted_vault_id, fetch, id, version};
 use crate::inventory::vault::parse;
 use crate::inventory::{FoundBundle, Inventory};
+use crate::plan;
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::state;
@@ -43,7 +47,15 @@ pub(super) async fn destroy(options: &Destroy, clock: fn() -> Timestamp) -> Resu
     }
     confirm(options, &scene)?;
     let progress = Progress::new();
-    let removed = remove(&scene, &have, &progress).await?;
+    let lease = match have.store.found() {
+        Some(_) => take(&scene, local.record).await?,
+        None => None,
+    };
+    let removed = remove(&scene, &have, &progress).await;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
+    let removed = removed?;
     if options.purge_master_key {
         purge(&scene, &progress).await?;
     }
@@ -61,6 +73,16 @@ pub(super) async fn destroy(options: &Destroy, clock: fn() -> Timestamp) -> Resu
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Keeps other deployments out while this one is taken apart.
+async fn take(scene: &Scene, record: Option<Record>) -> Result<Option<DeployLease>, Failure> {
+    let fresh = || Record::new(scene.deployment.name(), Uuid::new_v4());
+    match DeployLease::take(&scene.cloud, &record.unwrap_or_else(fresh)).await {
+        Ok(lease) => Ok(Some(lease)),
+        Err(LeaseError::Denied(_) | LeaseError::NotFound(_)) => Ok(None),
+        Err(error) => Err(lease_failure(error)),
+    }
 }
 
 fn confirm(options: &Destroy, scene: &Scene) -> Result<(), Failure> {
@@ -88,16 +110,16 @@ async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<
     let mut removed = 0;
     let mut withdrawn = false;
     for resource in all.into_iter().rev() {
-        if have.resource(resource.id()).is_none() {
-            continue;
-        }
-        // With the server gone, and while the deployer's role on the vault is there.
-        if !withdrawn && resource.kind() != Kind::ContainerGroup {
+        // No server reads it any more, and the role that permits it is still there.
+        if resource.kind() != Kind::ContainerGroup && !withdrawn {
             withdraw(scene, have, progress).await?;
             withdrawn = true;
         }
+        if have.resource(resource.id()).is_none() {
+            continue;
+        }
         match resource.kind() {
-            // It goes with the account that it is in.
+            // It goes with its account.
             Kind::StorageContainer => continue,
             Kind::ResourceGroup => {
                 if let Some(others) = others(scene, resource).await? {
@@ -117,7 +139,7 @@ async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<
             | Kind::RoleAssignment
             | Kind::ContainerGroup => {}
         }
-        let what = format!("{} {}", resource.kind(), resource.id().name());
+        let what = format!("{} {}", resource.kind(), plan::name(scene.intent(), resource));
         let step = progress.step(format!("remove {what}"));
         let path = id(resource.id().as_str())?;
         scene
@@ -157,6 +179,8 @@ async fn withdraw(scene: &Scene, have: &Inventory, progress: &Progress) -> Resul
     };
     body.serial = body.serial.saturating_add(1);
     body.identity = None;
+    // Its account goes too, and another one has other keys.
+    body.artefacts.remove(&Artefact::StorageKey);
     let ours = "this is a fault of ours";
     let unsigned = body
         .prepare(signer.certificate())

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use manifest::{StorageAuth, TlsSource};
 use protocol::bundle::{Artefact, BundleBody, Identity, SecretRef, StoreAuth, StoreRef};
 
+use super::resources::StoreChange;
 use super::{BundleDraft, Intent, KeyChoice, Local, NewStore, Operation, Plan, resources};
 use crate::inventory::{
     Birth, FoundArtefact, FoundBundle, FoundManifest, Inventory, Reading, Vault,
@@ -28,7 +29,7 @@ pub(super) fn plan(
         FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     };
     let Ok(identity) = identity(have, local, signed, plan) else { return };
-    let (keep, wrap) = artefacts(intent, vault, signed, &key, plan);
+    let (keep, wrap) = artefacts(intent, have, vault, signed, &key, plan);
     let draft = BundleDraft {
         serial: next_serial(signed, local),
         minimum_revision: signed.map_or(plan.revision, |body| body.minimum_revision),
@@ -53,7 +54,9 @@ pub(super) fn plan(
         let subject = format!("revision {}", plan.revision);
         plan.act(Operation::SignManifest, subject, reason);
     }
-    resources::group(intent, have, plan);
+    let had_one = signed.is_some_and(|body| body.identity.is_some());
+    let store = if unconfirmed && had_one { StoreChange::BegunAnew } else { StoreChange::None };
+    resources::group(intent, have, store, plan);
     if unconfirmed {
         let reason = "no signed bundle names the identity of a store";
         plan.act(Operation::ConfirmStore, intent.manifest.storage().container.as_str(), reason);
@@ -162,6 +165,7 @@ fn identity(
 /// Which artefacts of the bundle stay, and which are made.
 fn artefacts(
     intent: Intent<'_>,
+    have: &Inventory,
     vault: &Vault,
     signed: Option<&BundleBody>,
     key: &KeyChoice,
@@ -210,6 +214,11 @@ fn artefacts(
     match intent.manifest.storage().auth {
         StorageAuth::ManagedIdentity => {}
         StorageAuth::AccessKey => match state(Artefact::StorageKey) {
+            Ok(_) if account_is_missing(intent, have) => {
+                let account = intent.manifest.storage().account.as_str();
+                plan.act(Operation::StoreStorageKey, account, "a new account has other keys");
+                wrap.insert(Artefact::StorageKey);
+            }
             Ok(reference) => drop(keep.insert(Artefact::StorageKey, reference.clone())),
             Err(reason) => {
                 let account = intent.manifest.storage().account.as_str();
@@ -219,6 +228,11 @@ fn artefacts(
         },
     }
     (keep, wrap)
+}
+
+fn account_is_missing(intent: Intent<'_>, have: &Inventory) -> bool {
+    let account = intent.rendered.resources.find(infra::Kind::StorageAccount);
+    account.is_some_and(|account| have.resource(account.id()).is_none())
 }
 
 /// Why a stored certificate is to be made anew.

@@ -25,7 +25,7 @@ use crate::record::Record;
 pub use action::{Action, BundleDraft, Effect, KeyChoice, Operation};
 pub use compare::{Change, compare};
 pub(crate) use key::check_key;
-pub(crate) use resources::signer_fingerprint;
+pub(crate) use resources::{name, signer_fingerprint};
 
 /// What should be.
 #[derive(Debug, Clone, Copy)]

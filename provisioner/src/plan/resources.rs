@@ -30,8 +30,8 @@ pub(super) fn after_key(
     }
 }
 
-/// The server's container group, which comes last.
-pub(super) fn group(intent: Intent<'_>, have: &Inventory, plan: &mut Plan) {
+/// The server's container group, which comes last. One that runs a store that is gone is replaced.
+pub(super) fn group(intent: Intent<'_>, have: &Inventory, store: StoreChange, plan: &mut Plan) {
     let group = &intent.rendered.resources.group;
     let before = plan.actions.len();
     reconcile(intent, group, have, plan);
@@ -39,6 +39,10 @@ pub(super) fn group(intent: Intent<'_>, have: &Inventory, plan: &mut Plan) {
         .resource(group.id())
         .and_then(|found| found.pointer("/properties/instanceView/state").and_then(Value::as_str));
     let changed = plan.actions.len() > before;
+    if let (false, StoreChange::BegunAnew) = (changed, store) {
+        let operation = Operation::Replace(group.clone());
+        return plan.act(operation, group.id().name(), "serves the store that is gone");
+    }
     if let (false, Some(state @ ("Stopped" | "Succeeded" | "Failed"))) = (changed, state) {
         let operation = Operation::StartGroup(group.clone());
         plan.act(operation, group.id().name(), format!("is not running: {state}"));
@@ -126,7 +130,11 @@ fn reconcile(intent: Intent<'_>, resource: &Resource, have: &Inventory, plan: &m
         if resource.kind() == Kind::KeyVault && have.deleted_vault.is_some() {
             plan.unread.insert("the vault");
             let operation = Operation::RecoverVault(resource.clone());
-            return plan.act(operation, subject, "is soft-deleted, with its keys and secrets");
+            return plan.act(
+                operation,
+                subject,
+                "is soft-deleted; it is recovered with its keys and secrets",
+            );
         }
         return plan.act(Operation::Create(resource.clone()), subject, "does not exist");
     };
@@ -146,6 +154,15 @@ fn reconcile(intent: Intent<'_>, resource: &Resource, have: &Inventory, plan: &m
     };
     let reason = "differs".to_owned();
     plan.actions.push(Action { operation, subject, reason, changes });
+}
+
+/// Whether the store is another than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoreChange {
+    /// It is the same, or the first.
+    None,
+    /// An empty one takes its place.
+    BegunAnew,
 }
 
 enum Judgement {
@@ -215,7 +232,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A role is known by what it permits to whom, everything else by its name.
-fn name(intent: Intent<'_>, resource: &Resource) -> String {
+pub(crate) fn name(intent: Intent<'_>, resource: &Resource) -> String {
     let body = resource.expected(&infra::Outputs::default());
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     match resource.kind() {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Mutex;
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
@@ -11,6 +12,8 @@ use serde_json::{Map, Value};
 
 use super::encoding::b64url;
 use super::store::write_atomically;
+
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// An RS256 signer.
 pub struct RsaSigner {
@@ -30,14 +33,14 @@ impl RsaSigner {
     /// # Errors
     /// The file system's; [`io::ErrorKind::InvalidData`] if the file holds no key.
     pub fn open(path: &Path) -> io::Result<Self> {
-        match std::fs::read(path) {
-            Ok(pkcs8) => {
-                let pair = KeyPair::from_pkcs8(&pkcs8).map_err(|_| {
-                    io::Error::new(io::ErrorKind::InvalidData, "not an RSA key in PKCS#8")
-                })?;
-                Ok(Self { pair, pkcs8 })
-            }
+        match Self::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Two first needs at once must not make two keys, of which one is forgotten.
+                let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                match Self::read(path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    made => return made,
+                }
                 let pair = KeyPair::generate(KeySize::Rsa2048)
                     .map_err(|_| io::Error::other("making an RSA key"))?;
                 let der =
@@ -49,8 +52,15 @@ impl RsaSigner {
                 write_atomically(path, &pkcs8)?;
                 Ok(Self { pair, pkcs8 })
             }
-            Err(error) => Err(error),
+            read => read,
         }
+    }
+
+    fn read(path: &Path) -> io::Result<Self> {
+        let pkcs8 = std::fs::read(path)?;
+        let pair = KeyPair::from_pkcs8(&pkcs8)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not an RSA key in PKCS#8"))?;
+        Ok(Self { pair, pkcs8 })
     }
 
     /// The private key as PKCS#8 DER (to make certificates with).
