@@ -1,10 +1,11 @@
 //! The policy of the attestation provider for SEV-SNP: which evidence gets a token at all.
 //!
-//! One permit for each permitted HOST_DATA (and launch measurement, where the manifest names some), each with all the
-//! conditions, so that no permit depends on another rule; debugging is denied once more, since a deny wins.
-//! Claims do not name the processor's product, so a floor is the least of each component over the permitted products;
-//! each product's own floor, and the security version of the utility VM, which is no claim, are checked by our own
-//! verifiers. Version 1.0 of the language, because what claims a policy may issue is documented for a later one only.
+//! One permit for each permitted HOST_DATA, product's floor and, where the manifest names some, launch measurement, each
+//! with all the conditions, so that no permit depends on another rule; debugging is denied once more, since a deny wins.
+//! Claims do not name the processor's product, so a machine must meet the whole floor of one of the permitted products;
+//! that it is its own, and the security version of the utility VM, which is no claim, are checked by our own verifiers.
+//! So the master key is out of reach of an older utility VM only where the manifest names launch measurements.
+//! Version 1.0 of the language, because what claims a policy may issue is documented for a later one only.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -37,15 +38,19 @@ impl AttestationPolicy {
             true => vec![None],
             false => required.launch_measurements.iter().map(|m| Some(m.to_string())).collect(),
         };
+        // Two products may have the same floor, and no rule is to stand twice.
+        let floors: BTreeSet<Floor> = required.tcb.values().map(components).collect();
         for host_data in permitted {
             for measurement in &measurements {
-                let mut conditions = conditions(required);
-                conditions.push(equals("hostdata", &format!("\"{host_data}\"")));
-                if let Some(measurement) = measurement {
-                    conditions.push(equals("launchmeasurement", &format!("\"{measurement}\"")));
+                for floor in &floors {
+                    let mut conditions = conditions(required, floor);
+                    conditions.push(equals("hostdata", &format!("\"{host_data}\"")));
+                    if let Some(measurement) = measurement {
+                        conditions.push(equals("launchmeasurement", &format!("\"{measurement}\"")));
+                    }
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(text, "{} => permit();", conditions.join(" && "));
                 }
-                // Writing to a string cannot fail.
-                let _ = writeln!(text, "{} => permit();", conditions.join(" && "));
             }
         }
         text.push_str("};\nissuancerules {\n};\n");
@@ -67,8 +72,20 @@ impl AttestationPolicy {
     }
 }
 
+/// The least of each component that has a claim, by the claim's name.
+type Floor = [(&'static str, u8); 4];
+
+fn components(floor: &TcbFloor) -> Floor {
+    [
+        ("bootloader-svn", floor.bootloader),
+        ("tee-svn", floor.tee),
+        ("snpfw-svn", floor.snp),
+        ("microcode-svn", floor.microcode),
+    ]
+}
+
 /// What is the same for every permitted value.
-fn conditions(required: &ServerRequirements) -> Vec<String> {
+fn conditions(required: &ServerRequirements, floor: &Floor) -> Vec<String> {
     let mut out = vec![
         "[type==\"x-ms-attestation-type\", value==\"sevsnpvm\"]".to_owned(),
         format!("[type==\"x-ms-compliance-status\", value==\"{}\"]", required.compliance),
@@ -78,18 +95,8 @@ fn conditions(required: &ServerRequirements) -> Vec<String> {
     }
     out.push(equals("migration-allowed", "false"));
     out.push(equals("vmpl", &required.vmpl.to_string()));
-    let least = |component: fn(&TcbFloor) -> u8| {
-        // A manifest has a floor for at least one product.
-        required.tcb.values().map(component).min().unwrap_or(u8::MAX)
-    };
-    let floors = [
-        ("bootloader-svn", least(|floor| floor.bootloader)),
-        ("tee-svn", least(|floor| floor.tee)),
-        ("snpfw-svn", least(|floor| floor.snp)),
-        ("microcode-svn", least(|floor| floor.microcode)),
-    ];
     out.extend(
-        floors.map(|(claim, floor)| format!("[type==\"x-ms-sevsnpvm-{claim}\", value>={floor}]")),
+        floor.map(|(claim, floor)| format!("[type==\"x-ms-sevsnpvm-{claim}\", value>={floor}]")),
     );
     out
 }

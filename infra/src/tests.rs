@@ -81,7 +81,9 @@ fn the_attestation_policy_permits_good_evidence_and_nothing_else() {
         ("x-ms-sevsnpvm-vmpl", Value::Integer(1)),
         ("x-ms-sevsnpvm-bootloader-svn", Value::Integer(3)),
         ("x-ms-sevsnpvm-snpfw-svn", Value::Integer(22)),
-        ("x-ms-sevsnpvm-microcode-svn", Value::Integer(83)),
+        // Enough for Genoa, whose boot loader this is not.
+        ("x-ms-sevsnpvm-microcode-svn", Value::Integer(84)),
+        ("x-ms-sevsnpvm-snpfw-svn", Value::Integer(23)),
         ("x-ms-sevsnpvm-hostdata", text(&"0".repeat(64))),
     ] {
         assert!(evaluate(&policy, &claims(ours, (name, value))).is_err(), "{name}");
