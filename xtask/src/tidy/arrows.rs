@@ -25,7 +25,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("server", &["attester", "azure", "evidence", "maa", "manifest", "protocol", "store"]),
     (
         "provisioner",
-        &["azure", "evidence", "image", "infra", "maa", "manifest", "protocol", "server_client", "store"],
+        &[
+            "azure",
+            "evidence",
+            "image",
+            "infra",
+            "maa",
+            "manifest",
+            "protocol",
+            "server_client",
+            "store",
+        ],
     ),
     ("agent", &["attester", "evidence", "manifest", "protocol", "server_client"]),
     ("xtask", &[]),
