@@ -88,6 +88,40 @@ fn a_provisioner_killed_after_any_request_is_finished_by_the_next() -> anyhow::R
 }
 
 #[test]
+fn a_server_killed_at_any_step_of_birth_leaves_nothing_or_a_store_that_opens() -> anyhow::Result<()>
+{
+    let steps = [
+        ("keyvault", "PUT", "/secrets/unseal-*", 3),
+        ("blob", "PUT", "*/log/*", 1),
+        ("keyvault", "PUT", "/secrets/anchor-*", 1),
+        ("keyvault", "POST", "/keys/*/release", 1),
+        ("keyvault", "PUT", "/secrets/unseal-*", 1),
+        ("keyvault", "PUT", "/secrets/unseal-*", 5),
+        ("blob", "PUT", "*/recovery/*", 1),
+        ("blob", "PUT", "*/recovery/*", 2),
+        ("blob", "PUT", "*/log/*", 2),
+        ("keyvault", "PATCH", "/secrets/anchor-*", 1),
+    ];
+    let exhaustive = std::env::var_os("VOUCHSAFE_EXHAUSTIVE").is_some();
+    for (family, method, path, nth) in steps.into_iter().take(if exhaustive { 10 } else { 3 }) {
+        let place = format!("{method} {path}, call {nth}");
+        let deployment = Deployment::new()?;
+        let fault = json!({"family": family, "method": method, "path": path, "nth": nth, "action": {"kind": "kill-containers"}});
+        deployment.cloud().control(Verb::Put, "/faults", &json!([fault]))?;
+        // The platform starts the server again, so the same deploy may already succeed.
+        deployment.deploy()?;
+        let log = deployment.cloud().log()?;
+        ensure!(log.contains("containers killed"), "not killed at {place}");
+        deployment.cloud().control(Verb::Put, "/faults", &json!([]))?;
+        healthy(&deployment).with_context(|| place.clone())?;
+        let vault = e2e::vault::Vault::new(&deployment.operator()?)?;
+        vault.write("demo/db-password", "alive")?;
+        ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "alive", "{place}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_lost_answer_to_the_creation_of_the_master_key_makes_no_second_one() -> anyhow::Result<()> {
     let deployment = Deployment::new()?;
     let fault = json!({"family": "keyvault", "method": "POST", "path": "/keys/*/create", "nth": 2, "action": {"kind": "lose-response"}});

@@ -91,7 +91,8 @@ pub async fn dispatch(
     let client_id = request.header("x-ms-client-request-id").map(str::to_owned);
     let line = format!("{} {}", request.method, request.path);
     let fault = cloud.faults.strike(&family, &request);
-    let lose = matches!(fault, Some(Action::LoseResponse | Action::KillClient { .. }));
+    let crash = matches!(fault, Some(Action::KillContainers));
+    let lose = crash || matches!(fault, Some(Action::LoseResponse | Action::KillClient { .. }));
     let victim = match fault {
         Some(Action::KillClient { pid }) => Some(pid),
         Some(_) | None => None,
@@ -109,13 +110,16 @@ pub async fn dispatch(
             tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
             serve(cloud, &family, request).await
         }
-        Some(Action::LoseResponse | Action::KillClient { .. }) | None => {
+        Some(Action::LoseResponse | Action::KillClient { .. } | Action::KillContainers) | None => {
             serve(cloud, &family, request).await
         }
     };
     let ok = response.status.as_u16() < 400;
     cloud.faults.count(response.operation.unwrap_or(family.label()), ok);
     tracing::info!(family = family.label(), %line, status = response.status.as_u16(), request = %id, lost = lose, "call");
+    if crash {
+        tracing::info!(killed = crate::aci::crash_all(), "fault: containers killed");
+    }
     if let Some(pid) = victim {
         let kill =
             tokio::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().await;

@@ -66,6 +66,9 @@ pub enum Action {
         /// The client's process.
         pid: u32,
     },
+    /// Performs, then ends every container's process and closes the connection: a server that dies
+    /// just after its call took effect. Restart policies apply.
+    KillContainers,
 }
 
 /// The script and the counters.
