@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use evidence::Sha256;
 use jiff::Timestamp;
 use protocol::bundle::Artefact;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Record {
     /// The artefacts that are being stored, for one version of the master key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artefacts: Option<Wrapped>,
+    /// SHA-256 of the storage account's access key that is among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<Sha256>,
 }
 
 /// A call that makes a key.
@@ -55,7 +59,14 @@ impl Record {
     /// A record of nothing.
     #[must_use]
     pub fn new(deployment: &str, lease: Uuid) -> Self {
-        Self { version: 1, deployment: deployment.to_owned(), lease, key: None, artefacts: None }
+        Self {
+            version: 1,
+            deployment: deployment.to_owned(),
+            lease,
+            key: None,
+            artefacts: None,
+            access_key: None,
+        }
     }
 
     /// Reads the record, if there is one.

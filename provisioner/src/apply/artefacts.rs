@@ -18,7 +18,7 @@ use super::Applying;
 use super::lease::patiently;
 use crate::failure::{Failure, While as _};
 use crate::inventory::reading::{id, version};
-use crate::inventory::vault::parse;
+use crate::inventory::vault::{ACCESS_KEY_TAG, parse};
 use crate::record::Wrapped;
 use crate::tls;
 
@@ -39,31 +39,34 @@ impl Applying<'_> {
                 (made.pem, wrapped)
             }
         };
-        self.store(Artefact::Tls, text).await?;
-        self.store(Artefact::TlsPassword, password).await
+        let none = BTreeMap::new();
+        self.store(Artefact::Tls, text, &none).await?;
+        self.store(Artefact::TlsPassword, password, &none).await
     }
 
     pub(super) async fn store_storage_key(&mut self) -> Result<(), Failure> {
         let key = self.wrapping_key()?;
+        let account = self.intent.rendered.resources.find(Kind::StorageAccount);
+        let account = account.ok_or_else(crate::failure::ours("finding the storage account"))?;
+        let path = id(account.id().as_str())?;
+        let keys = self.cloud.arm.storage_keys(&path, version(account)).await;
+        let keys = keys.during(|| "reading the storage account's access key".to_owned())?;
+        let first = keys
+            .first()
+            .ok_or_else(|| Failure::new("the storage account has no access key", "run again"))?;
+        let secret = first.value.expose_secret().as_bytes();
+        let digest = Sha256::of(secret);
         let text = match self.recorded(&key, Artefact::StorageKey) {
-            Some(text) => text,
-            None => {
-                let account = self.intent.rendered.resources.find(Kind::StorageAccount);
-                let account =
-                    account.ok_or_else(crate::failure::ours("finding the storage account"))?;
-                let path = id(account.id().as_str())?;
-                let keys = self.cloud.arm.storage_keys(&path, version(account)).await;
-                let keys = keys.during(|| "reading the storage account's access key".to_owned())?;
-                let first = keys.first().ok_or_else(|| {
-                    Failure::new("the storage account has no access key", "run again")
-                })?;
-                let wrapped =
-                    self.wrap(Artefact::StorageKey, first.value.expose_secret().as_bytes())?;
+            Some(text) if self.record.access_key == Some(digest) => text,
+            Some(_) | None => {
+                let wrapped = self.wrap(Artefact::StorageKey, secret)?;
+                self.record.access_key = Some(digest);
                 self.remember(&key, [(Artefact::StorageKey, wrapped.clone())])?;
                 wrapped
             }
         };
-        self.store(Artefact::StorageKey, text).await
+        let tags = BTreeMap::from([(ACCESS_KEY_TAG.to_owned(), digest.to_string())]);
+        self.store(Artefact::StorageKey, text, &tags).await
     }
 
     fn material(&self) -> Result<tls::Material, Failure> {
@@ -118,16 +121,26 @@ impl Applying<'_> {
         self.record.write(&self.deployment.state)
     }
 
-    async fn store(&mut self, artefact: Artefact, text: String) -> Result<(), Failure> {
+    async fn store(
+        &mut self,
+        artefact: Artefact,
+        text: String,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
         let secret = artefact.secret_name(self.deployment.name());
         let sha256 = Sha256::of(text.as_bytes());
-        let version = self.set_secret(&secret, text).await?;
+        let version = self.set_secret(&secret, text, tags).await?;
         self.stored.insert(artefact, SecretRef { secret, version, sha256 });
         Ok(())
     }
 
     /// Stores a value, unless it is the newest already, and says under which version it is.
-    pub(super) async fn set_secret(&self, secret: &str, text: String) -> Result<String, Failure> {
+    pub(super) async fn set_secret(
+        &self,
+        secret: &str,
+        text: String,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<String, Failure> {
         let doing = || format!("storing the secret {secret}");
         let name = parse(secret)?;
         let newest = patiently!(self, SecretError::Denied(_), self.cloud.secrets.get(&name, None));
@@ -139,8 +152,7 @@ impl Applying<'_> {
             Err(error) => return Err(error).during(doing),
         }
         let value = SecretString::from(text);
-        let tags = BTreeMap::new();
-        let set = || self.cloud.secrets.set(&name, &value, None, &tags);
+        let set = || self.cloud.secrets.set(&name, &value, None, tags);
         let stored = match set().await {
             Err(SecretError::Deleted(_)) => {
                 self.cloud.secrets.recover(&name).await.during(doing)?;

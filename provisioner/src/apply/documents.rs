@@ -41,7 +41,8 @@ impl Applying<'_> {
             .prepare(self.signer.certificate())
             .map_err(|error| Failure::of("writing the bundle", error, "this is a fault of ours"))?;
         let text = self.signer.document(unsigned)?;
-        self.set_secret(&secret_name(self.deployment.name()), text).await?;
+        let none = std::collections::BTreeMap::new();
+        self.set_secret(&secret_name(self.deployment.name()), text, &none).await?;
         self.serial = body.serial;
         Ok(())
     }

@@ -147,7 +147,10 @@ impl Applying<'_> {
     }
 
     async fn step(&mut self, action: &Action) -> Result<(), Failure> {
+        let recovers =
+            matches!(action.operation, Operation::RecoverVault(_) | Operation::RecoverKey { .. });
         let verb = match action.operation.effect() {
+            _ if recovers => "recover",
             Effect::Create => "create",
             Effect::Change => "change",
             Effect::Replace => "replace",

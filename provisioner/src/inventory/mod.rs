@@ -35,6 +35,8 @@ pub struct Inventory {
     pub store: Reading<Objects>,
     /// The image in the registry.
     pub image: Reading<Presence>,
+    /// SHA-256 of the storage account's access key, where it is used and may be read.
+    pub access_key: Option<Sha256>,
 }
 
 /// What could be read of something that lies in a resource.
@@ -74,6 +76,8 @@ pub struct Vault {
     pub bundle: FoundBundle,
     /// The artefacts that the bundle names.
     pub artefacts: BTreeMap<Artefact, FoundArtefact>,
+    /// SHA-256 of the access key that was wrapped, as its writer noted beside it. It only says when to wrap anew.
+    pub wrapped_key: Option<Sha256>,
 }
 
 /// A key by its name.

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 use azure::arm::{ApiVersion, ArmError, ResourceId};
 use azure::maa::{AttestationType, MaaError};
 use azure::registry::{self, RegistryError};
+use evidence::Sha256;
 use futures::StreamExt as _;
 use infra::{Kind, Rendered, Resource, WorkspaceAccess};
 use jiff::Timestamp;
 use maa::policy_jws::{self, Content};
 use maa::token::{Jwks, VerifiedToken};
-use manifest::Manifest;
+use manifest::{Manifest, StorageAuth};
 use object_store::path::Path;
 use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt as _};
 use protocol::signed_manifest::{BLOB, SignedManifest};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use super::{
@@ -61,6 +63,7 @@ pub async fn read(cloud: &Cloud, want: Want<'_>) -> Result<Inventory, Failure> {
     };
     let (provider, vault_exists) = (exists(Kind::AttestationProvider), exists(Kind::KeyVault));
     let (container, registry) = (exists(Kind::StorageContainer), exists(Kind::Registry));
+    let account = exists(Kind::StorageAccount);
     outputs(want.rendered, &mut have);
     let deleted = async {
         match vault_exists {
@@ -68,18 +71,20 @@ pub async fn read(cloud: &Cloud, want: Want<'_>) -> Result<Inventory, Failure> {
             false => deleted_vault(cloud, want.manifest).await,
         }
     };
-    let (deleted_vault, policy, vault, store, image) = futures::try_join!(
+    let (deleted_vault, policy, vault, store, image, access_key) = futures::try_join!(
         deleted,
         when(provider, attestation_policy(cloud, want)),
         when(vault_exists, vault::read(cloud, want)),
         when(container, objects(cloud, want)),
         when(registry, image(cloud, want)),
+        access_key(cloud, want, account),
     )?;
     have.deleted_vault = deleted_vault;
     have.policy = policy;
     have.vault = vault;
     have.store = store;
     have.image = image;
+    have.access_key = access_key;
     Ok(have)
 }
 
@@ -210,6 +215,24 @@ pub(crate) async fn verified(
     let issuer = want.manifest.attestation().address.as_str();
     maa::token::verify(token, &keys, issuer, want.now)
         .map_err(|error| Failure::of(doing(), error, remedy))
+}
+
+async fn access_key(
+    cloud: &Cloud,
+    want: Want<'_>,
+    exists: bool,
+) -> Result<Option<Sha256>, Failure> {
+    let account = want.rendered.resources.find(Kind::StorageAccount);
+    let (true, StorageAuth::AccessKey, Some(account)) =
+        (exists, want.manifest.storage().auth, account)
+    else {
+        return Ok(None);
+    };
+    match cloud.arm.storage_keys(&id(account.id().as_str())?, version(account)).await {
+        Ok(keys) => Ok(keys.first().map(|key| Sha256::of(key.value.expose_secret().as_bytes()))),
+        Err(ArmError::Denied(_)) => Ok(None),
+        Err(error) => Err(error).during(|| "reading the storage account's access key".to_owned()),
+    }
 }
 
 async fn image(cloud: &Cloud, want: Want<'_>) -> Result<Reading<Presence>, Failure> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use azure::keys::KeyError;
 use azure::secrets::SecretError;
 use azure::{Name, Version};
+use evidence::Sha256;
 use protocol::bundle::{Artefact, Bundle, SecretRef, secret_name};
 use secrecy::ExposeSecret as _;
 
@@ -37,7 +38,7 @@ pub(super) async fn read(cloud: &Cloud, want: Want<'_>) -> Result<Reading<Vault>
     names.insert(want.rendered.master_key.name().to_owned());
     if let FoundBundle::Signed(body) = &vault.bundle {
         names.insert(body.master_key.name.clone());
-        vault.artefacts = artefacts(cloud, &body.artefacts).await?;
+        (vault.artefacts, vault.wrapped_key) = artefacts(cloud, &body.artefacts).await?;
     }
     for name in names {
         match key(cloud, &name).await? {
@@ -76,17 +77,22 @@ async fn key(cloud: &Cloud, text: &str) -> Result<Reading<KeyState>, Failure> {
 async fn artefacts(
     cloud: &Cloud,
     named: &BTreeMap<Artefact, SecretRef>,
-) -> Result<BTreeMap<Artefact, FoundArtefact>, Failure> {
+) -> Result<(BTreeMap<Artefact, FoundArtefact>, Option<Sha256>), Failure> {
     let mut found = BTreeMap::new();
+    let mut wrapped_key = None;
     for (artefact, reference) in named {
         let name = parse(&reference.secret)?;
         let state = match reference.version.parse::<Version>() {
             Err(_) => FoundArtefact::Missing,
             Ok(version) => match cloud.secrets.get(&name, Some(&version)).await {
-                Ok(secret) => match reference.check(secret.value.expose_secret()) {
-                    Ok(text) => FoundArtefact::Same(Certificate::first(text)),
-                    Err(_) => FoundArtefact::Other,
-                },
+                Ok(secret) => {
+                    let noted = secret.about.tags.get(ACCESS_KEY_TAG);
+                    wrapped_key = wrapped_key.or(noted.and_then(|noted| noted.parse().ok()));
+                    match reference.check(secret.value.expose_secret()) {
+                        Ok(text) => FoundArtefact::Same(Certificate::first(text)),
+                        Err(_) => FoundArtefact::Other,
+                    }
+                }
                 Err(
                     SecretError::NotFound(_) | SecretError::Deleted(_) | SecretError::Disabled(_),
                 ) => FoundArtefact::Missing,
@@ -98,8 +104,11 @@ async fn artefacts(
         };
         found.insert(*artefact, state);
     }
-    Ok(found)
+    Ok((found, wrapped_key))
 }
+
+/// Beside a wrapped access key: the SHA-256 of what is in it, which is too random to be guessed from it.
+pub(crate) const ACCESS_KEY_TAG: &str = "access-key-sha256";
 
 /// A name in the vault.
 ///

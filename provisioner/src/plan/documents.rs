@@ -219,8 +219,11 @@ fn artefacts(
                 plan.act(Operation::StoreStorageKey, account, "a new account has other keys");
                 wrap.insert(Artefact::StorageKey);
             }
-            Ok(reference) => drop(keep.insert(Artefact::StorageKey, reference.clone())),
-            Err(reason) => {
+            Ok(reference) if have.access_key.is_none() || have.access_key == vault.wrapped_key => {
+                keep.insert(Artefact::StorageKey, reference.clone());
+            }
+            state => {
+                let reason = state.err().unwrap_or("the account's access key is another");
                 let account = intent.manifest.storage().account.as_str();
                 plan.act(Operation::StoreStorageKey, account, reason);
                 wrap.insert(Artefact::StorageKey);

@@ -204,12 +204,14 @@ fn finished() -> World {
             .iter()
             .map(|artefact| (*artefact, FoundArtefact::Same(Some(certificate.clone()))))
             .collect(),
+        wrapped_key: Some(Sha256::of(b"access key")),
     });
     have.store = Reading::Found(Objects {
         manifest: FoundManifest::Signed { revision: 1, digest: manifest.digest() },
         birth: Birth::Born,
     });
     have.image = Reading::Found(Presence::Present);
+    have.access_key = Some(Sha256::of(b"access key"));
     let local = Local { lock: Some(lock), ..Local::default() };
     World { manifest, rendered, have, local }
 }
@@ -438,6 +440,13 @@ fn a_foreign_bundle_is_replaced() {
 fn an_exchanged_artefact_is_made_anew() {
     check("artefact-exchanged", Outcome::Changes, |world| {
         world.vault().artefacts.insert(Artefact::TlsPassword, FoundArtefact::Other);
+    });
+}
+
+#[test]
+fn another_access_key_is_wrapped() {
+    check("access-key-regenerated", Outcome::Changes, |world| {
+        world.have.access_key = Some(Sha256::of(b"another access key"));
     });
 }
 
