@@ -43,7 +43,44 @@ pub struct AskedKey {
     pub name: String,
     /// When it was asked for.
     pub asked: Timestamp,
+    /// Random, sent along as a tag of the key: a key without it was made or imported by somebody else, whatever its
+    /// name and time.
+    pub nonce: String,
+    /// What was made, once the answer is known; from then on nothing else is taken for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<MadeKey>,
 }
+
+/// The key that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeKey {
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its public half.
+    pub public_key_sha256: Sha256,
+}
+
+impl AskedKey {
+    /// The tag that carries the nonce.
+    pub const TAG: &str = "vouchsafe-asked";
+
+    /// Whether a key found under the name shows that it was made by the recorded call.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn made_this(&self, tags: &BTreeMap<String, String>) -> Result<(), NotOurs> {
+        match tags.get(Self::TAG) {
+            Some(tag) if *tag == self.nonce => Ok(()),
+            Some(_) | None => Err(NotOurs),
+        }
+    }
+}
+
+/// A key of the right name that the recorded call did not make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key does not carry the tag that this machine sent")]
+pub struct NotOurs;
 
 /// Artefacts as they are to be stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

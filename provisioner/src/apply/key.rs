@@ -9,7 +9,7 @@ use super::lease::patiently;
 use crate::failure::{Failure, While as _};
 use crate::inventory::vault::parse;
 use crate::plan::{KeyChoice, check_key};
-use crate::record::AskedKey;
+use crate::record::{AskedKey, MadeKey};
 use protocol::bundle::MasterKeyRef;
 
 impl Applying<'_> {
@@ -21,6 +21,9 @@ impl Applying<'_> {
         let name = parse(wanted.name())?;
         let document = serde_json::from_str(&wanted.release_policy().to_string())
             .map_err(|error| Failure::of(doing(), error, "this is a fault of ours"))?;
+        let mut nonce = [0; 32];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| crate::failure::ours("making a nonce")())?;
+        let nonce = protocol::b64::encode(&nonce);
         let new = NewEcHsm {
             name: name.clone(),
             curve: match wanted.curve() {
@@ -28,7 +31,10 @@ impl Applying<'_> {
                 manifest::Curve::P384 => Curve::P384,
             },
             policy: KeyPolicy { document, immutable: wanted.immutable() },
-            tags: BTreeMap::from([(TAG.to_owned(), self.deployment.name().to_owned())]),
+            tags: BTreeMap::from([
+                (TAG.to_owned(), self.deployment.name().to_owned()),
+                (AskedKey::TAG.to_owned(), nonce.clone()),
+            ]),
         };
         match patiently!(self, KeyError::Denied(_), self.cloud.keys.latest(&name)) {
             Err(KeyError::NotFound(_)) => {}
@@ -40,7 +46,9 @@ impl Applying<'_> {
             }
             Err(error) => return Err(error).during(doing),
         }
-        self.record.key = Some(AskedKey { name: name.as_str().to_owned(), asked: self.now() });
+        let asked =
+            AskedKey { name: name.as_str().to_owned(), asked: self.now(), nonce, made: None };
+        self.record.key = Some(asked.clone());
         self.record.write(&self.deployment.state)?;
         let made = patiently!(self, KeyError::Denied(_), self.cloud.keys.create_ec_hsm(&new));
         let made = match made {
@@ -51,8 +59,21 @@ impl Applying<'_> {
                 }
                 Err(_) => return Err(KeyError::Unavailable(lost)).during(doing),
             },
-            other => other.during(doing)?,
+            Err(lost @ KeyError::Malformed(_)) => return Err(lost).during(doing),
+            // Azure refused, so no key of ours can appear under the name.
+            Err(refused) => {
+                self.record.key = None;
+                self.record.write(&self.deployment.state)?;
+                return Err(refused).during(doing);
+            }
+            Ok(made) => made,
         };
+        asked.made_this(&made.tags).map_err(|_| {
+            Failure::refused(
+                format!("the key {name} is not the one that was asked for: somebody else made or imported it"),
+                "find out who makes keys in this vault; delete and purge the key, and run again",
+            )
+        })?;
         let versions = self.cloud.keys.versions(&name).await.during(doing)?;
         if versions.len() != 1 {
             return Err(Failure::refused(
@@ -66,6 +87,10 @@ impl Applying<'_> {
         let key = check_key(self.intent, &made, None).map_err(|(reason, remedy)| {
             Failure::refused(format!("the master key {name} that was made {reason}"), remedy)
         })?;
+        let public_key_sha256 = key.public_key.sha256();
+        let made = Some(MadeKey { version: key.version.clone(), public_key_sha256 });
+        self.record.key = Some(AskedKey { made, ..asked });
+        self.record.write(&self.deployment.state)?;
         self.key = Some(key);
         Ok(())
     }

@@ -24,9 +24,11 @@ pub(super) fn plan(
     let Some(key) = key else { return };
     let nothing = Vault::default();
     let vault = have.vault.found().unwrap_or(&nothing);
+    // One older than the lock was put back by somebody; nothing of it is signed again.
+    let known = local.lock.as_ref().map_or(0, |lock| lock.serial);
     let signed = match &vault.bundle {
-        FoundBundle::Signed(body) => Some(&**body),
-        FoundBundle::Missing | FoundBundle::Invalid(_) => None,
+        FoundBundle::Signed(body) if body.serial >= known => Some(&**body),
+        FoundBundle::Signed(_) | FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     };
     let Ok(identity) = identity(have, local, signed, plan) else { return };
     let (keep, wrap) = artefacts(intent, have, vault, signed, &key, plan);

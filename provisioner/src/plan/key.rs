@@ -92,6 +92,14 @@ fn pin(
         return Some(by(version.clone(), "--adopt-master-key"));
     }
     let asked = local.record.as_ref()?.key.as_ref().filter(|asked| asked.name == wanted)?;
+    if let Some(made) = &asked.made {
+        return Some(Pin {
+            name: wanted.to_owned(),
+            version: made.version.clone(),
+            public: Some(made.public_key_sha256),
+            by: "this machine's record",
+        });
+    }
     match keys.get(wanted) {
         Some(KeyState::Present(versions)) => match versions.as_slice() {
             // Azure tells whole seconds.
@@ -99,7 +107,8 @@ fn pin(
                 if only
                     .about
                     .created
-                    .is_some_and(|made| made.as_second() >= asked.asked.as_second()) =>
+                    .is_some_and(|made| made.as_second() >= asked.asked.as_second())
+                    && asked.made_this(&only.key.tags).is_ok() =>
             {
                 Some(by(only.key.version.as_str().to_owned(), "this machine's record"))
             }

@@ -115,7 +115,7 @@ fn version(rendered: &Rendered, version: &str) -> FoundVersion {
         created: about.created,
         operations: ["sign", "verify"].map(str::to_owned).into(),
         policy: Some(KeyPolicy { document: release_policy(rendered), immutable: true }),
-        tags: Default::default(),
+        tags: [(AskedKey::TAG.to_owned(), NONCE.to_owned())].into(),
     };
     FoundVersion { about, key }
 }
@@ -375,23 +375,36 @@ fn a_key_is_adopted_by_its_version() {
     });
 }
 
-fn asked(at: &str, world: &mut World) {
+/// What the key in the vault is tagged with.
+const NONCE: &str = "the nonce of the call that made it";
+
+fn asked(at: &str, nonce: &str, world: &mut World) {
     unvouched(world);
     let mut record = Record::new("dev", Uuid::nil());
     let name = world.rendered.master_key.name().to_owned();
-    record.key = Some(AskedKey { name, asked: at.parse().unwrap() });
+    record.key =
+        Some(AskedKey { name, asked: at.parse().unwrap(), nonce: nonce.to_owned(), made: None });
     world.local.record = Some(record);
 }
 
 #[test]
 fn a_key_that_was_asked_for_is_ours() {
-    check("key-asked-for", Outcome::Changes, |world| asked("2026-11-20T10:00:00.9Z", world));
+    check("key-asked-for", Outcome::Changes, |world| {
+        asked("2026-11-20T10:00:00.9Z", NONCE, world);
+    });
 }
 
 #[test]
 fn a_key_older_than_the_record_is_refused() {
     check("key-older-than-record", Outcome::Refused, |world| {
-        asked("2026-11-20T10:00:01Z", world);
+        asked("2026-11-20T10:00:01Z", NONCE, world);
+    });
+}
+
+#[test]
+fn a_key_without_the_tag_of_the_call_is_refused() {
+    check("key-of-somebody-else", Outcome::Refused, |world| {
+        asked("2026-11-20T10:00:00.9Z", "another nonce", world);
     });
 }
 
