@@ -43,7 +43,7 @@ pub enum Verb {
 pub struct Target {
     /// The manifest.
     pub manifest: PathBuf,
-    /// Prints JSON instead of text.
+    /// Prints JSON instead of text, one object a line.
     #[arg(long)]
     pub json: bool,
     /// Who we are to Azure: the Azure CLI's user, a managed identity, a workload identity, a service principal.

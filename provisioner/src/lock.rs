@@ -121,3 +121,55 @@ impl Lock {
 }
 
 const HEAD: &str = "# What is deployed, as it was verified. Written by `cargo xtask deploy`; commit it, do not edit it.\n";
+
+#[cfg(test)]
+mod tests {
+    use protocol::jwk::Curve;
+
+    use super::*;
+
+    fn lock() -> Lock {
+        let public_key =
+            EcPublicKey::from_point(Curve::P256, &[&[4_u8][..], &[9; 64]].concat()).unwrap();
+        Lock {
+            version: 1,
+            deployment: "dev".to_owned(),
+            revision: 3,
+            manifest_sha256: Sha256::of(b"manifest"),
+            serial: 2,
+            server: Server {
+                image: "vouchsafedev.azurecr.io/vouchsafe/server@sha256:00".to_owned(),
+                host_data: "5a".repeat(32).parse().unwrap(),
+                attestation_policy: "hash".to_owned(),
+            },
+            master_key: MasterKey {
+                name: "dev-0123456789".to_owned(),
+                version: "0123456789abcdef0123456789abcdef".to_owned(),
+                public_key_sha256: Sha256::of(b"key"),
+            },
+            store: Store { identity: Sha256::of(b"identity"), public_key },
+            tls: Tls { certificate_sha256: Sha256::of(b"certificate") },
+        }
+    }
+
+    #[test]
+    fn is_read_as_it_was_written_and_for_its_deployment_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dev.lock");
+        assert_eq!(Lock::read(&path, "dev").unwrap(), None);
+        lock().write(&path).unwrap();
+        assert_eq!(Lock::read(&path, "dev").unwrap(), Some(lock()));
+        assert!(Lock::read(&path, "prod").is_err());
+    }
+
+    #[test]
+    fn another_version_or_an_unknown_member_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dev.lock");
+        let text = lock().text().unwrap();
+        for other in [text.replace("version = 1", "version = 2"), format!("more = 1\n{text}")] {
+            std::fs::write(&path, other).unwrap();
+            assert!(Lock::read(&path, "dev").is_err());
+        }
+    }
+}

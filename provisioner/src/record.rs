@@ -143,3 +143,29 @@ impl Record {
 }
 
 const FILE: &str = "deploy-record.json";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn survives_being_written_and_is_for_its_owner_and_deployment_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        assert_eq!(Record::read(&state, "dev").unwrap(), None);
+        let mut record = Record::new("dev", Uuid::nil());
+        let asked = "2026-11-22T05:00:00Z".parse().unwrap();
+        record.key = Some(AskedKey { name: "dev-0123456789".to_owned(), asked });
+        let values = [(Artefact::TlsPassword, "wrapped".to_owned())].into();
+        record.artefacts = Some(Wrapped { key: "dev-0123456789/v".to_owned(), values });
+        record.write(&state).unwrap();
+        assert_eq!(Record::read(&state, "dev").unwrap(), Some(record));
+        assert!(Record::read(&state, "prod").is_err());
+        let mode = std::fs::metadata(state.path(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        Record::remove(&state).unwrap();
+        assert_eq!(Record::read(&state, "dev").unwrap(), None);
+    }
+}

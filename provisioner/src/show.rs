@@ -110,6 +110,7 @@ pub fn json(plan: &Plan) -> Value {
     });
     json!({
         "version": 1,
+        "type": "plan",
         "deployment": plan.deployment,
         "revision": plan.revision,
         "outcome": outcome,

@@ -149,3 +149,56 @@ impl Signer {
         Ok(signature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use forged_root::SignerName;
+    use maa::policy_jws;
+    use protocol::jws::{self, DocumentType};
+
+    use super::*;
+
+    fn folder() -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests"))
+    }
+
+    fn dev() -> Manifest {
+        let text = std::fs::read_to_string(folder().join("dev.toml")).unwrap();
+        Manifest::parse("dev.toml", &text).unwrap()
+    }
+
+    fn at_hand(given: &[(String, PathBuf)]) -> Result<Signer, Failure> {
+        let manifest = dev();
+        let certificates = certificates(&manifest, &folder()).unwrap();
+        Signer::at_hand(&manifest, &folder(), &certificates, given)
+    }
+
+    #[test]
+    fn what_a_signer_signs_verifies_under_its_certificate_alone() {
+        let signer = at_hand(&[]).unwrap();
+        assert_eq!(signer.name().as_str(), "first");
+        let unsigned =
+            jws::prepare(DocumentType::Bundle, signer.certificate(), b"payload").unwrap();
+        let compact = signer.document(unsigned).unwrap();
+        let signers = BTreeSet::from([signer.id()]);
+        let verified = jws::verify(DocumentType::Bundle, &compact, &signers).unwrap();
+        assert_eq!(verified.payload(), b"payload");
+        assert!(jws::verify(DocumentType::Manifest, &compact, &signers).is_err());
+
+        let policy = signer.policy("version=1.0;authorizationrules{};").unwrap();
+        let parsed = policy_jws::parse(&policy).unwrap();
+        let trusted = [signer.certificate().der().to_vec()];
+        policy_jws::verify(&parsed, &trusted).unwrap();
+    }
+
+    #[test]
+    fn a_key_of_another_signer_is_refused_before_it_signs_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        std::fs::write(&path, forged_root::signer(SignerName::Stranger).key_pem).unwrap();
+        assert!(at_hand(&[("first".to_owned(), path.clone())]).is_err());
+        assert!(at_hand(&[("nobody".to_owned(), path)]).is_err());
+    }
+}

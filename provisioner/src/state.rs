@@ -122,3 +122,31 @@ pub fn remove(path: &Path) -> Result<(), Failure> {
 }
 
 const LARGEST: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_provisioner_of_this_machine_is_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path()).unwrap();
+        let held = state.hold().unwrap();
+        assert_eq!(state.hold().unwrap_err().exit(), Exit::Busy);
+        drop(held);
+        state.hold().unwrap();
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, "one", 0o600).unwrap();
+        write(&path, "two", 0o600).unwrap();
+        assert_eq!(read(&path).unwrap().as_deref(), Some("two"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert_eq!(read(&path).unwrap(), None);
+    }
+}

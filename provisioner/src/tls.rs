@@ -201,6 +201,28 @@ mod tests {
     }
 
     #[test]
+    fn takes_key_and_chain_out_of_a_pkcs12() {
+        use p12_keystore::{Certificate as Shown, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let certificate =
+            CertificateParams::new(["vouchsafe.example".to_owned()]).unwrap().self_signed(&key);
+        let shown = Shown::from_der(certificate.unwrap().der()).unwrap();
+        let pkcs8 = PrivateKey::from_der(key.serialized_der()).unwrap();
+        let mut store = KeyStore::new();
+        let chain = PrivateKeyChain::new(vec![1_u8], pkcs8, [shown]);
+        store.add_entry("server", KeyStoreEntry::PrivateKeyChain(chain));
+        let file = store.writer("secret").write().unwrap();
+
+        let imported = import(&file, "secret", &SystemRandom::new()).unwrap();
+        let opened =
+            protocol::encrypted_key::open(&imported.pem, imported.password.as_bytes()).unwrap();
+        assert_eq!(opened.as_slice(), key.serialized_der());
+        let names = Certificate::first(&imported.pem).unwrap().names;
+        assert_eq!(names, ["vouchsafe.example".to_owned()].into());
+        assert!(import(&file, "other", &SystemRandom::new()).is_err());
+    }
+
+    #[test]
     fn refuses_a_pkcs12_that_is_none() {
         assert!(import(b"nonsense", "", &SystemRandom::new()).is_err());
     }

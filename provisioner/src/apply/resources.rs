@@ -1,12 +1,13 @@
 //! Steps about Azure's resources and the image.
 
-use azure::arm::ApiVersion;
+use azure::arm::{ApiVersion, ArmError};
 use infra::{Kind, Resource, WorkspaceAccess};
 use serde_json::{Value, json};
 
 use super::{Applying, Roles};
+use crate::cloud::Cloud;
 use crate::failure::{Failure, While as _};
-use crate::inventory::reading::{id, version};
+use crate::inventory::reading::{fetch, id, version};
 use crate::measure;
 use crate::plan::compare;
 
@@ -16,7 +17,21 @@ impl Applying<'_> {
             self.workspace_key().await?;
         }
         let body = self.body(resource, Resource::body)?;
-        let made = self.put(resource, &body).await?;
+        let (path, version) = (id(resource.id().as_str())?, version(resource));
+        let made = match self.cloud.arm.put(&path, version, &body).await {
+            // Somebody else made it at the same time, which is as good: it is idempotent by its name.
+            Err(error @ ArmError::Conflict(_)) if resource.kind() != Kind::ContainerGroup => {
+                match fetch(self.cloud, resource).await? {
+                    Some(found) => found,
+                    None => return Err(error).during(|| changing(resource)),
+                }
+            }
+            Err(error @ ArmError::Failed(_)) if resource.kind() == Kind::ContainerGroup => {
+                let events = events(self.cloud, resource).await;
+                return Err(error).during(|| format!("{}{events}", changing(resource)));
+            }
+            other => other.during(|| changing(resource))?,
+        };
         self.learn(resource, &made)
     }
 
@@ -145,6 +160,23 @@ impl Applying<'_> {
         access.shared_key = keys.get("primarySharedKey").and_then(Value::as_str).map(str::to_owned);
         Ok(())
     }
+}
+
+/// What a group's instance view says happened; empty if it says nothing.
+async fn events(cloud: &Cloud, resource: &Resource) -> String {
+    let Ok(Some(body)) = fetch(cloud, resource).await else { return String::new() };
+    let lists = [
+        "/properties/instanceView/events",
+        "/properties/containers/0/properties/instanceView/events",
+    ];
+    let lists = lists.iter().filter_map(|list| body.pointer(list).and_then(Value::as_array));
+    let messages = lists.flatten().filter_map(|event| event.get("message").and_then(Value::as_str));
+    let mut out = String::new();
+    for message in messages.take(10) {
+        out.push_str("\n    | ");
+        out.extend(message.chars().filter(|c| !c.is_control()).take(400));
+    }
+    out
 }
 
 fn changing(resource: &Resource) -> String {

@@ -165,7 +165,8 @@ fn report(scene: &Scene) -> Result<(), Failure> {
     let address = format!("https://{name}:8200");
     let path = scene.deployment.shown_path();
     if scene.deployment.target().json {
-        return print(&format!("{:#}\n", json!({ "version": 1, "address": address })));
+        let done = json!({ "version": 1, "type": "deployed", "address": address });
+        return print(&format!("{done}\n"));
     }
     print(&format!(
         "{} serves at {address}\n  try: eval \"$(cargo xtask env {path})\"\n       cargo xtask verify {path}\n",

@@ -55,7 +55,7 @@ pub(super) async fn env(options: &Env, clock: fn() -> Timestamp) -> Result<Exit,
     if options.target.json {
         let object: serde_json::Map<String, Value> =
             values.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        print(&format!("{:#}\n", Value::Object(object)))?;
+        print(&format!("{}\n", Value::Object(object)))?;
     } else {
         let lines = values.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
         print(&lines.collect::<String>())?;

@@ -103,7 +103,7 @@ impl Scene {
 
     fn show(&self, plan: &Plan) -> Result<(), Failure> {
         if self.deployment.target().json {
-            print(&format!("{:#}\n", show::json(plan)))
+            print(&format!("{}\n", show::json(plan)))
         } else {
             print(&show::text(plan))
         }

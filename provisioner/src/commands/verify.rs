@@ -43,7 +43,10 @@ pub(super) async fn verify(target: &Target, clock: fn() -> Timestamp) -> Result<
             .iter()
             .map(|check| json!({ "check": check.what, "fault": check.fault }))
             .collect();
-        print(&format!("{:#}\n", json!({ "version": 1, "faults": faults, "checks": list })))?;
+        print(&format!(
+            "{}\n",
+            json!({ "version": 1, "type": "verification", "faults": faults, "checks": list })
+        ))?;
     } else {
         for check in &results {
             print(&check.text())?;

@@ -236,7 +236,11 @@ fn select(
     found.iter().map(|resource| show(cx.cloud, resource, cx.now)).collect()
 }
 
+static WRITING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 fn write(cx: &Cx<'_>, named: &Named, change: Change) -> Answer {
+    // Two writers of one resource must not both find nothing and each make it.
+    let _one_at_a_time = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let group =
         super::groups::find(cx.cloud, &named.group).ok_or_else(|| group_not_found(&named.group))?;
     let value: Value = cx.request.json().map_err(invalid_content)?;
