@@ -3,7 +3,7 @@
 //! [`Manifest::parse`] is the only way to a [`Manifest`]. It reads TOML, refuses every key that it does not know, and
 //! reports all [`Faults`] at once, each with its place. What it returns has been checked: names resolve, thresholds can
 //! be met, addresses fit names, and nothing in a manifest for the public cloud lowers safety.
-//! [`appraise`] says which of its workloads a verified report belongs to, and if none, what kept it from each.
+//! [`appraise()`] says which of its workloads a verified report belongs to, and if none, what kept it from each.
 //!
 //! It trusts nobody: the text may come from a stranger. That a *signer* stands behind it is shown elsewhere, by the
 //! signature over the text; the files that a manifest names are read elsewhere too.

@@ -2,7 +2,7 @@
 //! type, each consumed to make the next.
 //!
 //! A state holds only what the next step needs, so what must not outlive a step cannot: the master
-//! key lives inside [`Attested::unseal`] and nowhere else. One report and one key release a boot.
+//! key lives inside [`unseal::Attested::unseal`] and nowhere else. One report and one key release a boot.
 
 mod artefacts;
 mod birth;
