@@ -8,11 +8,10 @@ use futures::Stream;
 use protocol::attest::RefusalCode;
 use tokio::time::Instant;
 
-use super::limit::Attempt;
 use super::refusal::Refusal;
 use super::reply::{Reply, Response};
 use super::request::{Head, Request, Verb};
-use super::{Services, native, vault};
+use super::{Services, caller, native, vault};
 use crate::audit::{Door, Draft, Notice, RequestId};
 use crate::core::{Core, InForce, Phase};
 
@@ -31,13 +30,6 @@ pub(crate) struct Context {
 pub(crate) enum Standing {
     Unconfirmed,
     Serving,
-}
-
-impl Context {
-    /// Lets a stranger try something that costs us work.
-    pub(crate) fn attempt(&self, request: &Request) -> Result<Attempt, Refusal> {
-        Ok(self.services.attempts.take(request.head.peer.address.ip(), Instant::now())?)
-    }
 }
 
 /// The core, in whichever phase.
@@ -92,19 +84,35 @@ async fn handle<B: Buf, E>(
     if context.standing == Standing::Unconfirmed && !open_door {
         return Err(Refusal::sealed());
     }
+    let known = caller::is_known(context, draft, &head);
+    if costs_an_attempt(&head, known) {
+        context.services.attempts.take(head.peer.address, Instant::now())?;
+    }
     let most = match head.segments().as_slice() {
-        ["v1", crate::kv::MOUNT, ..] => LONGEST_SECRET,
+        ["v1", crate::kv::MOUNT, ..] if known => LONGEST_SECRET,
         _ => LONGEST,
     };
-    let request = match Request::read(head, body, most).await {
-        Ok(request) => request,
-        Err((_, refusal)) => return Err(refusal),
-    };
+    let _room = context.services.bodies.acquire().await;
+    let request = Request::read(head, body, most).await?;
+    // Only now: whoever sends a body slowly shall keep nobody else from being answered.
+    let _turn = context.services.turns.acquire().await;
     let segments = request.head.segments();
     match segments.as_slice() {
         ["vouchsafe", "v1", path @ ..] => native::answer(context, draft, &request, path).await,
         ["v1", path @ ..] => vault::answer(context, draft, &request, path).await,
         _ => Err(Refusal::unsupported_path()),
+    }
+}
+
+/// Whether this is an attempt of a stranger: all that strangers may ask but what costs us nothing, and
+/// what others ask without a token that holds.
+fn costs_an_attempt(head: &Head, known: bool) -> bool {
+    match (head.verb(), head.segments().as_slice()) {
+        (Verb::Read, ["vouchsafe", "v1", "health"])
+        | (Verb::Read, ["v1", "sys", "health" | "seal-status" | "leader" | "init"]) => false,
+        (_, ["vouchsafe", "v1", "evidence" | "challenge" | "attest"])
+        | (_, ["v1", "auth", "jwt" | "attest", ..]) => true,
+        _ => !known,
     }
 }
 
