@@ -59,7 +59,7 @@ impl Shares {
         Self { each, taken: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The address's share. Connections are bounded, and so are those who hold or await a part of one.
+    /// The address's share. Those that nobody uses are forgotten; connections bound how many are used.
     pub(crate) fn of(&self, address: SocketAddr) -> Arc<Semaphore> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.len() >= MOST {

@@ -75,6 +75,7 @@ pub async fn serve(
     let service = warp::service(routes(Arc::clone(&services)));
     let acceptor = TlsAcceptor::from(connection::spoken(&tls));
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let shares = Shares::new(MOST_CONNECTIONS_OF_ONE);
     let graceful = GracefulShutdown::new();
     let chores = tokio::spawn(chores(Arc::clone(&services)));
 
@@ -89,11 +90,13 @@ pub async fn serve(
             () = &mut shutdown => break,
             (slot, accepted) = accept => match accepted {
                 Ok((socket, address)) => {
+                    // Closed at once, or those of one address would keep all others waiting.
+                    let Ok(share) = shares.of(address).try_acquire_owned() else { continue };
                     let (acceptor, service) = (acceptor.clone(), service.clone());
                     let watcher = graceful.watcher();
                     drop(tokio::spawn(async move {
                         connection::serve(socket, address, acceptor, service, watcher).await;
-                        drop(slot);
+                        drop((share, slot));
                     }));
                 }
                 // Out of file handles, most likely: the next one would fail at once too.
@@ -137,9 +140,7 @@ fn routes(
                 let share = services.shares.of(head.peer.address).acquire_owned().await;
                 // A caller who hangs up must not escape the audit log, so the rest is done without it too.
                 let answer = tokio::spawn(async move {
-                    let answer = route::answer(services, head, body).await;
-                    drop(share);
-                    answer
+                    route::answer(services, head, body).await.into_response(share)
                 });
                 answer.await.unwrap_or_else(|_| reply::broken())
             },
@@ -167,6 +168,7 @@ async fn chores(services: Arc<Services>) {
 }
 
 const MOST_CONNECTIONS: usize = 1024;
+const MOST_CONNECTIONS_OF_ONE: usize = 64;
 /// Requests under way of one address; more wait for these.
 const MOST_OF_ONE: usize = 16;
 /// Those of strangers have at most 192 KiB.

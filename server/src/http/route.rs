@@ -9,7 +9,7 @@ use protocol::attest::RefusalCode;
 use tokio::time::Instant;
 
 use super::refusal::Refusal;
-use super::reply::{Reply, Response};
+use super::reply::Reply;
 use super::request::{Head, Request, Verb};
 use super::{Services, caller, native, vault};
 use crate::audit::{Door, Draft, Notice, RequestId};
@@ -44,7 +44,7 @@ pub(super) async fn answer<B: Buf, E>(
     services: Arc<Services>,
     head: Head,
     body: impl Stream<Item = Result<B, E>>,
-) -> Response {
+) -> Reply {
     let (core, standing) = match &*services.phase.borrow() {
         Phase::Unconfirmed(core) => (Arc::clone(core), Standing::Unconfirmed),
         Phase::Serving(core) => (Arc::clone(core), Standing::Serving),
@@ -59,12 +59,12 @@ pub(super) async fn answer<B: Buf, E>(
     match handle(&context, &mut draft, head, body).await {
         Ok(reply) => {
             tracing::debug!(request_id = %id, code = "ok");
-            reply.into_response()
+            reply
         }
         Err(refusal) => {
             tracing::info!(request_id = %id, code = refusal.code().code());
             record(&context, &draft, &refusal).await;
-            refusal.reply(door, id).into_response()
+            refusal.reply(door, id)
         }
     }
 }

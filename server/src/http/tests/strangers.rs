@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use super::super::reply::Reply;
 use super::world::World;
 
 /// A connection on which a request is under way, whose body does not come.
@@ -88,6 +89,33 @@ async fn who_is_not_known_sends_no_large_body() {
     assert_eq!(world.call("POST", path, None, Some(data.clone())).await.0, 400);
     let token = world.operator().await;
     assert_eq!(world.call("POST", path, Some(&token), Some(data)).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_address_has_a_bounded_number_of_connections() {
+    let world = World::new().await;
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(world.connect([127, 0, 0, 2]).await);
+    }
+    let refused = TcpSocket::new_v4().unwrap();
+    refused.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut refused = refused.connect(world.address).await.unwrap();
+    assert_eq!(timeout(SOON, refused.read(&mut [0])).await.unwrap().unwrap(), 0);
+    assert_eq!(world.call("GET", "/v1/sys/health", None, None).await.0, 200);
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(world.connect([127, 0, 0, 2]).await);
+}
+
+#[tokio::test]
+async fn a_request_is_under_way_until_its_answer_is_sent() {
+    let semaphore = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+    let share = std::sync::Arc::clone(&semaphore).try_acquire_owned().unwrap();
+    let answer = Reply::json(http::StatusCode::OK, &1).unwrap().into_response(share);
+    assert_eq!(semaphore.available_permits(), 0);
+    drop(answer);
+    assert_eq!(semaphore.available_permits(), 1);
 }
 
 const CHALLENGE: &str = "/vouchsafe/v1/challenge";
