@@ -167,7 +167,7 @@ impl Reader {
         text: String,
         manifest: FoundManifest,
     ) -> Result<(), FollowError> {
-        documents::commit_seen(&self.core.store, bundle.body(), &manifest.signed, self.core.now())
+        documents::commit_seen(&self.core.store, &bundle, &manifest.signed, self.core.now())
             .await?;
         self.core.in_force.store(Arc::new(InForce {
             bundle,

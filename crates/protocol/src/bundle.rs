@@ -186,6 +186,7 @@ impl Identity {
 pub struct Bundle {
     body: BundleBody,
     signer: SignerId,
+    digest: Sha256,
 }
 
 impl Bundle {
@@ -215,7 +216,7 @@ impl Bundle {
         {
             return Err(BundleError::IdentityCurve);
         }
-        Ok(Self { body, signer: verified.signer() })
+        Ok(Self { body, signer: verified.signer(), digest: verified.digest() })
     }
 
     /// What it says.
@@ -228,6 +229,12 @@ impl Bundle {
     #[must_use]
     pub const fn signer(&self) -> SignerId {
         self.signer
+    }
+
+    /// SHA-256 of the signed bytes.
+    #[must_use]
+    pub const fn digest(&self) -> Sha256 {
+        self.digest
     }
 
     /// The reference to an artefact.

@@ -4,10 +4,10 @@
 //! transport that the caller brings; the document must name the issuer, and its keys must be at the same host.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
@@ -15,13 +15,16 @@ use url::Url;
 #[derive(Debug)]
 pub struct OidcKeys {
     http: reqwest::Client,
-    cache: Mutex<BTreeMap<String, Fetched>>,
+    cache: Mutex<BTreeMap<String, Issuer>>,
 }
 
+/// What is known of one.
 #[derive(Debug)]
-struct Fetched {
-    at: Instant,
-    keys: BTreeMap<String, RsaKey>,
+struct Issuer {
+    /// When asking it last began or ended.
+    asked: Instant,
+    /// When it last answered, and what.
+    answered: Option<(Instant, BTreeMap<String, RsaKey>)>,
 }
 
 /// An RSA public key, its numbers in base64url.
@@ -40,26 +43,47 @@ impl OidcKeys {
         Self { http, cache: Mutex::default() }
     }
 
-    /// The issuer's key of this id. One that is not known is asked for anew, though not often.
+    /// The issuer's key of this id. One that is not known is asked for anew, though not often, and by one at a time:
+    /// nobody waits for what another asks, so an issuer that is silent holds up one request.
     ///
     /// # Errors
-    /// The issuer does not answer, or has no such key.
+    /// The issuer does not answer, is being asked or just failed to answer, or has no such key.
     pub async fn key(&self, issuer: &str, kid: &str) -> Result<RsaKey, OidcError> {
-        let mut cache = self.cache.lock().await;
-        if let Some(fetched) = cache.get(issuer) {
-            let age = fetched.at.elapsed();
-            match fetched.keys.get(kid) {
-                Some(key) if age < FRESH => return Ok(key.clone()),
-                None if age < PAUSE => return Err(OidcError::UnknownKey),
-                Some(_) | None => {}
-            }
+        if let Some(known) = self.known(issuer, kid) {
+            return known;
         }
-        let keys = tokio::time::timeout(PATIENCE, self.fetch(issuer))
-            .await
-            .map_err(|_| OidcError::Silent)??;
+        let fetched = tokio::time::timeout(PATIENCE, self.fetch(issuer)).await;
+        let now = Instant::now();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = cache.entry(issuer.to_owned());
+        let entry = entry.or_insert(Issuer { asked: now, answered: None });
+        entry.asked = now;
+        let keys = fetched.map_err(|_| OidcError::Silent)??;
         let key = keys.get(kid).cloned();
-        cache.insert(issuer.to_owned(), Fetched { at: Instant::now(), keys });
+        entry.answered = Some((now, keys));
         key.ok_or(OidcError::UnknownKey)
+    }
+
+    /// What can be said without asking. If nothing can, the caller is who asks now.
+    fn known(&self, issuer: &str, kid: &str) -> Option<Result<RsaKey, OidcError>> {
+        let now = Instant::now();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = cache.get_mut(issuer) else {
+            cache.insert(issuer.to_owned(), Issuer { asked: now, answered: None });
+            return None;
+        };
+        if let Some((at, keys)) = &entry.answered
+            && let Some(key) = keys.get(kid)
+            && now.duration_since(*at) < FRESH
+        {
+            return Some(Ok(key.clone()));
+        }
+        if now.duration_since(entry.asked) < PAUSE {
+            let answered = entry.answered.as_ref().is_some_and(|(at, _)| *at == entry.asked);
+            return Some(Err(if answered { OidcError::UnknownKey } else { OidcError::Paused }));
+        }
+        entry.asked = now;
+        None
     }
 
     async fn fetch(&self, issuer: &str) -> Result<BTreeMap<String, RsaKey>, OidcError> {
@@ -143,6 +167,9 @@ pub enum OidcError {
     /// Not an answer.
     #[error("the issuer answered with status {0}")]
     Status(u16),
+    /// It is being asked, or did not answer a moment ago.
+    #[error("the issuer is not asked again yet")]
+    Paused,
     /// No answer in time.
     #[error("the issuer did not answer in time")]
     Silent,
@@ -155,7 +182,7 @@ pub enum OidcError {
 const ENTRA: &str = "login.microsoftonline.com";
 /// A key that is withdrawn is accepted so much longer at most.
 const FRESH: Duration = Duration::from_secs(3600);
-/// So long an unknown key is not asked for again.
+/// So long an issuer is not asked again: no shorter than [`PATIENCE`], so that one asks at a time.
 const PAUSE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 1 << 18;

@@ -58,15 +58,21 @@ async fn read(objects: &Arc<dyn ObjectStore>, path: &str) -> Result<String, Docu
 pub(crate) struct Seen {
     version: u64,
     serial: u64,
+    bundle: Sha256,
     revision: u64,
     manifest: Sha256,
 }
 
 impl Seen {
     /// What these documents are.
-    fn of(bundle: &BundleBody, signed: &SignedManifest) -> Self {
-        let revision = signed.manifest().deployment().revision;
-        Self { version: 1, serial: bundle.serial, revision, manifest: signed.digest() }
+    fn of(bundle: &Bundle, signed: &SignedManifest) -> Self {
+        Self {
+            version: 1,
+            serial: bundle.body().serial,
+            bundle: bundle.digest(),
+            revision: signed.manifest().deployment().revision,
+            manifest: signed.digest(),
+        }
     }
 
     /// What is to be remembered, if it does not go back behind `before`.
@@ -78,6 +84,9 @@ impl Seen {
                 found: now.serial,
                 minimum: before.serial,
             });
+        }
+        if now.serial == before.serial && now.bundle != before.bundle {
+            return Err(DocumentError::SameSerial { serial: now.serial });
         }
         if now.revision < before.revision {
             return Err(DocumentError::Old {
@@ -99,7 +108,7 @@ impl Seen {
 /// They are older than what it has seen, or the store cannot commit.
 pub(crate) async fn commit_seen(
     store: &Store,
-    bundle: &BundleBody,
+    bundle: &Bundle,
     signed: &SignedManifest,
     now: Timestamp,
 ) -> Result<(), DocumentError> {
@@ -116,7 +125,7 @@ pub(crate) async fn commit_seen(
 /// As [`commit_seen`], and those of the anchor.
 pub(crate) async fn settle(
     (store, anchors): (&Store, &dyn AnchorStore),
-    bundle: &BundleBody,
+    bundle: &Bundle,
     signed: &SignedManifest,
     now: Timestamp,
 ) -> Result<(), DocumentError> {
@@ -209,6 +218,12 @@ pub enum DocumentError {
         /// What is required.
         minimum: u64,
     },
+    /// Two bundles of one serial.
+    #[error("another bundle of serial {serial} has been in force")]
+    SameSerial {
+        /// The serial of both.
+        serial: u64,
+    },
     /// Two manifests of one revision.
     #[error("another manifest of revision {revision} has been in force")]
     SameRevision {
@@ -290,7 +305,8 @@ mod tests {
     }
 
     fn seen(serial: u64, revision: u64, text: &str) -> Seen {
-        Seen { version: 1, serial, revision, manifest: Sha256::of(text.as_bytes()) }
+        let bundle = Sha256::of(b"bundle");
+        Seen { version: 1, serial, bundle, revision, manifest: Sha256::of(text.as_bytes()) }
     }
 
     #[test]
@@ -318,6 +334,14 @@ mod tests {
             refused,
             Err(DocumentError::Old { what: "revision of the manifest", found: 4, minimum: 5 })
         ));
+    }
+
+    #[test]
+    fn rejects_another_bundle_of_the_same_serial() {
+        let other = |serial| Seen { bundle: Sha256::of(b"other"), ..seen(serial, 5, "a") };
+        let refused = Seen::advance(Some(seen(3, 5, "a")), other(3));
+        assert!(matches!(refused, Err(DocumentError::SameSerial { serial: 3 })));
+        Seen::advance(Some(seen(3, 5, "a")), other(4)).unwrap();
     }
 
     #[test]

@@ -222,8 +222,7 @@ impl Unsealed {
         } = self;
         let identity = identity(&store)?;
         let anchors = vault.anchor(identity.id()).map_err(UnsealError::Vault)?;
-        let (body, signed) = (bundle.body(), &manifest.signed);
-        documents::settle((&store, &anchors), body, signed, clock.now()).await?;
+        documents::settle((&store, &anchors), &bundle, &manifest.signed, clock.now()).await?;
         let FoundManifest { signed, text } = manifest;
         let in_force = InForce {
             bundle,

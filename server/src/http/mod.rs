@@ -35,7 +35,7 @@ use crate::core::Phase;
 use crate::grant::Challenges;
 use crate::tokens;
 use connection::Peer;
-use limit::Attempts;
+use limit::{Attempts, Shares};
 
 /// What requests share beside the core.
 pub(crate) struct Services {
@@ -44,8 +44,12 @@ pub(crate) struct Services {
     pub(crate) attempts: Attempts,
     pub(crate) refusals: Refusals,
     pub(crate) oidc: OidcKeys,
+    /// Bounds how many requests one address has under way.
+    pub(crate) shares: Shares,
     /// Bounds what request bodies take of the memory.
-    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) bodies: Semaphore,
+    /// Bounds how many requests are worked on, once their bodies are read.
+    pub(crate) turns: Semaphore,
 }
 
 /// Answers on `listener` until `shutdown`, then drains: requests under way are answered, no new one is taken.
@@ -64,11 +68,14 @@ pub async fn serve(
         attempts: Attempts::default(),
         refusals: Refusals::default(),
         oidc,
-        requests: Arc::new(Semaphore::new(MOST_REQUESTS)),
+        shares: Shares::new(MOST_OF_ONE),
+        bodies: Semaphore::new(MOST_BODIES),
+        turns: Semaphore::new(MOST_REQUESTS),
     });
     let service = warp::service(routes(Arc::clone(&services)));
     let acceptor = TlsAcceptor::from(connection::spoken(&tls));
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let shares = Shares::new(MOST_CONNECTIONS_OF_ONE);
     let graceful = GracefulShutdown::new();
     let chores = tokio::spawn(chores(Arc::clone(&services)));
 
@@ -83,11 +90,13 @@ pub async fn serve(
             () = &mut shutdown => break,
             (slot, accepted) = accept => match accepted {
                 Ok((socket, address)) => {
+                    // Closed at once, or those of one address would keep all others waiting.
+                    let Ok(share) = shares.of(address).try_acquire_owned() else { continue };
                     let (acceptor, service) = (acceptor.clone(), service.clone());
                     let watcher = graceful.watcher();
                     drop(tokio::spawn(async move {
                         connection::serve(socket, address, acceptor, service, watcher).await;
-                        drop(slot);
+                        drop((share, slot));
                     }));
                 }
                 // Out of file handles, most likely: the next one would fail at once too.
@@ -128,12 +137,10 @@ fn routes(
              body| async move {
                 let head =
                     request::Head { peer, method, path: path.as_str().to_owned(), query, headers };
-                let room = Arc::clone(&services.requests).acquire_owned().await;
+                let share = services.shares.of(head.peer.address).acquire_owned().await;
                 // A caller who hangs up must not escape the audit log, so the rest is done without it too.
                 let answer = tokio::spawn(async move {
-                    let answer = route::answer(services, head, body).await;
-                    drop(room);
-                    answer
+                    route::answer(services, head, body).await.into_response(share)
                 });
                 answer.await.unwrap_or_else(|_| reply::broken())
             },
@@ -161,7 +168,11 @@ async fn chores(services: Arc<Services>) {
 }
 
 const MOST_CONNECTIONS: usize = 1024;
-/// With bodies of at most a megabyte.
+const MOST_CONNECTIONS_OF_ONE: usize = 64;
+/// Requests under way of one address; more wait for these.
+const MOST_OF_ONE: usize = 16;
+/// Those of strangers have at most 192 KiB.
+const MOST_BODIES: usize = 512;
 const MOST_REQUESTS: usize = 64;
 const BREATHER: Duration = Duration::from_millis(50);
 const DRAIN: Duration = Duration::from_secs(15);

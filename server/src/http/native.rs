@@ -60,7 +60,6 @@ fn health(context: &Context) -> Result<Reply, Refusal> {
 }
 
 fn evidence(context: &Context, request: &Request) -> Result<Reply, Refusal> {
-    let _attempt = context.attempt(request)?;
     let asked: EvidenceRequest = request.json()?;
     if asked.version != 1 {
         return Err(Refusal::malformed("version"));
@@ -75,7 +74,6 @@ pub(super) fn challenge(context: &Context, request: &Request) -> Result<Challeng
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Nothing {}
-    let _attempt = context.attempt(request)?;
     let Nothing {} = request.json()?;
     let core = &context.core;
     let challenge = context.services.challenges.issue(core.rng(), core.now())?;
@@ -88,7 +86,6 @@ pub(super) async fn attest(
     draft: &mut Draft,
     request: &Request,
 ) -> Result<Sealed, Refusal> {
-    let _attempt = context.attempt(request)?;
     let asked: AttestRequest = request.json()?;
     let Context { core, in_force, services, .. } = context;
     Ok(grant::attest(core, in_force, &services.challenges, &asked, draft).await?)

@@ -234,6 +234,7 @@ impl From<LoginError> for Refusal {
                 OidcError::OtherIssuer
                 | OidcError::Malformed(_)
                 | OidcError::Status(_)
+                | OidcError::Paused
                 | OidcError::Silent
                 | OidcError::Unavailable(_),
             ) => RefusalCode::Unavailable,

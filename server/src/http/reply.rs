@@ -50,9 +50,10 @@ impl Reply {
         Self { status, ..self }
     }
 
-    /// For the wire.
-    pub(super) fn into_response(self) -> Response {
-        let mut response = Response::new(Bytes::from_owner(self.body).into());
+    /// For the wire; `kept` is dropped when the answer has been sent.
+    pub(super) fn into_response(self, kept: impl Send + 'static) -> Response {
+        let body = Body { bytes: self.body, _kept: kept };
+        let mut response = Response::new(Bytes::from_owner(body).into());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -72,7 +73,18 @@ pub(super) fn broken() -> Response {
 }
 
 fn bare(status: StatusCode, body: &[u8]) -> Response {
-    Reply { status, body: Zeroizing::new(body.to_vec()) }.into_response()
+    Reply { status, body: Zeroizing::new(body.to_vec()) }.into_response(())
+}
+
+struct Body<T> {
+    bytes: Zeroizing<Vec<u8>>,
+    _kept: T,
+}
+
+impl<T> AsRef<[u8]> for Body<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 #[derive(Serialize)]

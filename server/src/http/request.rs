@@ -76,14 +76,13 @@ impl Request {
         head: Head,
         body: impl Stream<Item = Result<B, E>>,
         most: usize,
-    ) -> Result<Self, (Head, Refusal)>
+    ) -> Result<Self, Refusal>
     where
         B: Buf,
     {
         match tokio::time::timeout(PATIENCE, collect(&head, body, most)).await {
-            Ok(Ok(body)) => Ok(Self { head, body }),
-            Ok(Err(refusal)) => Err((head, refusal)),
-            Err(_) => Err((head, Refusal::malformed("the body did not come in time"))),
+            Ok(body) => Ok(Self { body: body?, head }),
+            Err(_) => Err(Refusal::malformed("the body did not come in time")),
         }
     }
 
@@ -135,4 +134,4 @@ async fn collect<B: Buf, E>(
     Ok(collected)
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,11 +8,10 @@ use futures::Stream;
 use protocol::attest::RefusalCode;
 use tokio::time::Instant;
 
-use super::limit::Attempt;
 use super::refusal::Refusal;
-use super::reply::{Reply, Response};
+use super::reply::Reply;
 use super::request::{Head, Request, Verb};
-use super::{Services, native, vault};
+use super::{Services, caller, native, vault};
 use crate::audit::{Door, Draft, Notice, RequestId};
 use crate::core::{Core, InForce, Phase};
 
@@ -33,13 +32,6 @@ pub(crate) enum Standing {
     Serving,
 }
 
-impl Context {
-    /// Lets a stranger try something that costs us work.
-    pub(crate) fn attempt(&self, request: &Request) -> Result<Attempt, Refusal> {
-        Ok(self.services.attempts.take(request.head.peer.address.ip(), Instant::now())?)
-    }
-}
-
 /// The core, in whichever phase.
 pub(super) fn core_of(phase: &Phase) -> Arc<Core> {
     match phase {
@@ -52,7 +44,7 @@ pub(super) async fn answer<B: Buf, E>(
     services: Arc<Services>,
     head: Head,
     body: impl Stream<Item = Result<B, E>>,
-) -> Response {
+) -> Reply {
     let (core, standing) = match &*services.phase.borrow() {
         Phase::Unconfirmed(core) => (Arc::clone(core), Standing::Unconfirmed),
         Phase::Serving(core) => (Arc::clone(core), Standing::Serving),
@@ -67,12 +59,12 @@ pub(super) async fn answer<B: Buf, E>(
     match handle(&context, &mut draft, head, body).await {
         Ok(reply) => {
             tracing::debug!(request_id = %id, code = "ok");
-            reply.into_response()
+            reply
         }
         Err(refusal) => {
             tracing::info!(request_id = %id, code = refusal.code().code());
             record(&context, &draft, &refusal).await;
-            refusal.reply(door, id).into_response()
+            refusal.reply(door, id)
         }
     }
 }
@@ -92,19 +84,35 @@ async fn handle<B: Buf, E>(
     if context.standing == Standing::Unconfirmed && !open_door {
         return Err(Refusal::sealed());
     }
+    let known = caller::is_known(context, draft, &head);
+    if costs_an_attempt(&head, known) {
+        context.services.attempts.take(head.peer.address, Instant::now())?;
+    }
     let most = match head.segments().as_slice() {
-        ["v1", crate::kv::MOUNT, ..] => LONGEST_SECRET,
+        ["v1", crate::kv::MOUNT, ..] if known => LONGEST_SECRET,
         _ => LONGEST,
     };
-    let request = match Request::read(head, body, most).await {
-        Ok(request) => request,
-        Err((_, refusal)) => return Err(refusal),
-    };
+    let _room = context.services.bodies.acquire().await;
+    let request = Request::read(head, body, most).await?;
+    // Only now: whoever sends a body slowly shall keep nobody else from being answered.
+    let _turn = context.services.turns.acquire().await;
     let segments = request.head.segments();
     match segments.as_slice() {
         ["vouchsafe", "v1", path @ ..] => native::answer(context, draft, &request, path).await,
         ["v1", path @ ..] => vault::answer(context, draft, &request, path).await,
         _ => Err(Refusal::unsupported_path()),
+    }
+}
+
+/// Whether this is an attempt of a stranger: all that strangers may ask but what costs us nothing, and
+/// what others ask without a token that holds.
+fn costs_an_attempt(head: &Head, known: bool) -> bool {
+    match (head.verb(), head.segments().as_slice()) {
+        (Verb::Read, ["vouchsafe", "v1", "health"])
+        | (Verb::Read, ["v1", "sys", "health" | "seal-status" | "leader" | "init"]) => false,
+        (_, ["vouchsafe", "v1", "evidence" | "challenge" | "attest"])
+        | (_, ["v1", "auth", "jwt" | "attest", ..]) => true,
+        _ => !known,
     }
 }
 

@@ -7,9 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use protocol::attest::Nonce;
 use protocol::server_evidence::{self, EXPORTER_LABEL, EvidenceAnswer, Expectation};
-use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use super::world::{NOW, World};
 use crate::core::Phase;
@@ -47,18 +45,7 @@ async fn an_unconfirmed_server_answers_evidence_and_health_only() {
 #[tokio::test]
 async fn the_evidence_is_for_this_connection() {
     let world = World::new().await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from(forged_root::tls_ca().certificate_der)).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let socket = TcpStream::connect(world.address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let stream =
-        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    let stream = world.connect([127, 0, 0, 1]).await;
     let exporter =
         stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None).unwrap();
     let (mut sender, connection) =

@@ -1,12 +1,16 @@
 //! Login by a token of an identity provider.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use forged_root::SignerName;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::identity_provider::{ISSUER, IdentityProvider, Says, token};
-use super::world::{DEV, NOW, World};
+use super::world::{DEV, NOW, World, client};
+use crate::auth::OidcKeys;
 
 const LOGIN: &str = "/v1/auth/jwt/login";
 
@@ -102,4 +106,55 @@ async fn a_provider_that_says_something_else_is_not_believed() {
         assert_eq!(login(&world, &jwt).await.0, 503);
         assert_eq!(provider.asked.load(Ordering::SeqCst), 0);
     }
+}
+
+/// A server whose identity provider takes connections, counts them, and never says anything.
+async fn without_answer(held: bool) -> (World, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let keys = OidcKeys::new(client(listener.local_addr().unwrap()));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    drop(tokio::spawn(async move {
+        let mut sockets = Vec::new();
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+            sockets.extend(held.then_some(socket));
+        }
+    }));
+    (World::with(DEV, keys).await, asked)
+}
+
+#[tokio::test]
+async fn a_silent_provider_holds_up_one_login_only() {
+    let (world, asked) = without_answer(true).await;
+    let jwt = token(SignerName::First, &header(), &claims());
+    let first = login(&world, &jwt);
+    let others = async {
+        while asked.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for _ in 0..3 {
+            let (status, answer) = login(&world, &jwt).await;
+            assert_eq!(status, 503);
+            assert!(world.reason(&answer).await.contains("not asked again yet"));
+        }
+    };
+    tokio::select! {
+        _ = first => panic!("the provider is silent"),
+        () = others => {}
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_not_asked_again_at_once() {
+    let (world, asked) = without_answer(false).await;
+    let jwt = token(SignerName::First, &header(), &claims());
+    assert_eq!(login(&world, &jwt).await.0, 503);
+    let once = asked.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(login(&world, &jwt).await.0, 503);
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), once);
 }

@@ -7,5 +7,6 @@ mod identity_provider;
 mod kv;
 mod login;
 mod objects;
+mod strangers;
 mod tokens;
 mod world;

@@ -20,14 +20,16 @@ use protocol::runtime_data::RuntimeData;
 use protocol::signed_manifest::{ManifestBody, SignedManifest};
 use protocol::trust_root::{Body, Cloud, InsecureLocal};
 use protocol::{SignerCertificate, SignerKey, TrustRoot};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 use store::{
     Hash, IdentityKey, Newborn, RecoverySet, RootKey, Settings, ShareRef, ShareSet, Store,
     Transaction,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::objects::Objects;
 use crate::auth::OidcKeys;
@@ -118,6 +120,23 @@ impl World {
             manifest_digest: digest,
             manifest_text: text,
         }));
+    }
+
+    /// A connection of its own, from this address, on which nothing is spoken yet.
+    pub(super) async fn connect(&self, from: [u8; 4]) -> TlsStream<TcpStream> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from(forged_root::tls_ca().certificate_der)).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let socket = socket.connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
     }
 
     /// One request; a body of no JSON is answered as null.

@@ -26,7 +26,6 @@ pub(super) async fn jwt(
         jwt: SecretText,
     }
     draft.operation = "login-jwt";
-    let _attempt = context.attempt(request)?;
     let asked: Asked = request.json()?;
     let Context { core, in_force, services, .. } = context;
     let manifest = &in_force.manifest;

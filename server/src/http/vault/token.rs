@@ -170,7 +170,7 @@ fn no_such(error: TokenError) -> Refusal {
 }
 
 fn own_text(request: &Request) -> Result<SecretText, Refusal> {
-    Ok(own_token(request)?.into_secret())
+    Ok(own_token(&request.head)?.into_secret())
 }
 
 impl Increment {
