@@ -157,7 +157,12 @@ mod tests {
         assert_eq!(Record::read(&state, "dev").unwrap(), None);
         let mut record = Record::new("dev", Uuid::nil());
         let asked = "2026-11-22T05:00:00Z".parse().unwrap();
-        record.key = Some(AskedKey { name: "dev-0123456789".to_owned(), asked });
+        record.key = Some(AskedKey {
+            name: "dev-0123456789".to_owned(),
+            asked,
+            nonce: "random".to_owned(),
+            made: None,
+        });
         let values = [(Artefact::TlsPassword, "wrapped".to_owned())].into();
         record.artefacts = Some(Wrapped { key: "dev-0123456789/v".to_owned(), values });
         record.write(&state).unwrap();
