@@ -47,10 +47,25 @@ impl Vault {
     /// # Errors
     /// No answer.
     pub fn call(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        self.ask(method, &format!("v1/{path}"), body)
+    }
+
+    /// Why a request was refused: the record in the audit log.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn explain(&self, id: &str) -> anyhow::Result<Value> {
+        let path = format!("vouchsafe/v1/refusals/{id}");
+        let answer = self.ask("GET", &path, &Value::Null)?;
+        anyhow::ensure!(answer.status == 200, "{path}: {answer:?}");
+        Ok(answer.body)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let method = Method::from_bytes(method.as_bytes())?;
         let mut request = self
             .client
-            .request(method, format!("{}/v1/{path}", self.address))
+            .request(method, format!("{}/{path}", self.address))
             .header("x-vault-token", &self.token);
         if !body.is_null() {
             request = request.json(body);

@@ -137,7 +137,7 @@ pub(crate) fn start(deployment: &str, address: Ipv4Addr) -> anyhow::Result<()> {
 }
 
 /// Stops the local cloud of a deployment; what it started ends with it.
-fn stop(deployment: &str) -> anyhow::Result<()> {
+pub(crate) fn stop(deployment: &str) -> anyhow::Result<()> {
     let state = paths::state(deployment).join("cloud");
     let Some(pid) = running(&state) else {
         process::say("not running");
@@ -151,6 +151,11 @@ fn stop(deployment: &str) -> anyhow::Result<()> {
         std::thread::sleep(STARTUP_POLL);
     }
     bail!("the local cloud, process {pid}, does not end")
+}
+
+/// The process of a deployment's local cloud, if it runs.
+pub(crate) fn pid(deployment: &str) -> Option<String> {
+    running(&paths::state(deployment).join("cloud")).map(|pid| pid.to_string())
 }
 
 /// The process of the local cloud, if it is alive: the pid file is written once it listens, and

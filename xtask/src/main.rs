@@ -5,6 +5,7 @@
 //! starts: the provisioner for everything that concerns a manifest, the local cloud for
 //! `cargo xtask local`.
 
+mod bench;
 mod ci;
 mod local;
 mod manifest;
@@ -55,6 +56,8 @@ enum Command {
     Setup,
     /// Check the rules of CONVENTIONS.md that a machine can check.
     Tidy,
+    /// Measure what docs/BENCHMARKS.md tells.
+    Bench(bench::Options),
     /// Rewrite the golden files from what the code generates now.
     Bless,
 }
@@ -92,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ci(options) => ci::run(&options),
         Command::Setup => peers::setup().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+        Command::Bench(options) => bench::run(&options),
         Command::Bless => ci::bless().map(|()| ExitCode::SUCCESS),
     }
 }
