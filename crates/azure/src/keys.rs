@@ -35,7 +35,7 @@ pub use model::{Curve, DeletedKey, Key, KeyKind, KeyPolicy, KeyVersion, PublicEc
 pub struct Client {
     vault: Url,
     patient: Arc<KeyClient>,
-    /// For creation: every attempt makes another version, so none may happen unseen.
+    /// For creation, where every attempt makes another version, and for release: none may happen unseen.
     single: Arc<KeyClient>,
 }
 
@@ -183,6 +183,28 @@ impl Client {
         token: &AttestationToken,
     ) -> Result<ReleaseJws, ReleaseError> {
         let call = self.call("release key", name, Some(version));
+        let mut pause = Duration::from_millis(300);
+        for _ in 0..6 {
+            match self.release_once(&call, name, version, token).await {
+                Err(ReleaseError::Key(KeyError::Throttled(_) | KeyError::Unavailable(_))) => {
+                    tokio::time::sleep(pause).await;
+                }
+                done => return done,
+            }
+            pause *= 2;
+        }
+        self.release_once(&call, name, version, token).await
+    }
+
+    /// Each attempt is a request of its own: the SDK's client sends its first one without a body, to be challenged, and
+    /// when something other than the challenge comes back its own retries go on without a body.
+    async fn release_once(
+        &self,
+        call: &Call,
+        name: &Name,
+        version: &Version,
+        token: &AttestationToken,
+    ) -> Result<ReleaseJws, ReleaseError> {
         let parameters = ReleaseParameters {
             algorithm: Some(KeyEncryptionAlgorithm::RsaAesKeyWrap256),
             nonce: None,
@@ -192,9 +214,9 @@ impl Client {
             key_version: Some(version.as_str().to_owned()),
             ..KeyClientReleaseOptions::default()
         };
-        let sdk = |error| Fault::from_sdk(&call, error);
+        let sdk = |error| Fault::from_sdk(call, error);
         let released = self
-            .patient
+            .single
             .release(name.as_str(), parameters.try_into().map_err(sdk)?, Some(options))
             .await
             .and_then(azure_core::http::Response::into_model)
@@ -202,7 +224,7 @@ impl Client {
         released
             .value
             .map(ReleaseJws::new)
-            .ok_or_else(|| Fault::Malformed(Malformed::new(&call, "value")).into())
+            .ok_or_else(|| Fault::Malformed(Malformed::new(call, "value")).into())
     }
 
     /// Disables one version: it can no longer be released.

@@ -147,9 +147,25 @@ impl Client {
     ) -> Result<Digest, RegistryError> {
         let digest = Digest::of(blob);
         let path = format!("/v2/{repository}/blobs/{digest}");
-        if let Presence::Present = self.presence("find blob", repository, &path).await? {
-            return Ok(digest);
+        for _ in 0..UPLOADS {
+            if let Presence::Present = self.presence("find blob", repository, &path).await? {
+                return Ok(digest);
+            }
+            match self.upload_blob(repository, blob, &digest).await {
+                // An answer was lost and its request repeated: the upload is over, or further than the registry was told.
+                Err(RegistryError::NotFound(_) | RegistryError::Rejected(_)) => {}
+                done => return done.map(|()| digest),
+            }
         }
+        self.upload_blob(repository, blob, &digest).await.map(|()| digest)
+    }
+
+    async fn upload_blob(
+        &self,
+        repository: &Repository,
+        blob: &Bytes,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
         let (call, url) = self.call("push blob", &format!("/v2/{repository}/blobs/uploads/"));
         let ask = || Asked::new(Method::Post, url.clone()).bytes(Bytes::new());
         let got = success(&call, self.authorized(&call, repository, ask).await?)?;
@@ -170,8 +186,7 @@ impl Client {
         }
         upload.query_pairs_mut().append_pair("digest", &digest.to_string());
         let ask = || Asked::new(Method::Put, upload.clone()).bytes(Bytes::new());
-        success(&call, self.authorized(&call, repository, ask).await?)?;
-        Ok(digest)
+        success(&call, self.authorized(&call, repository, ask).await?).map(drop)
     }
 
     async fn presence(
@@ -239,6 +254,8 @@ type AccessTokens = BTreeMap<String, secrecy::SecretString>;
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 /// Small enough for a slow line to send before silence counts as a lost connection.
 const CHUNK: usize = 4 << 20;
+/// How often an upload is begun anew.
+const UPLOADS: usize = 3;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Steps about the master key.
 
-use azure::keys::{Curve, KeyError, KeyPolicy, NewEcHsm};
+use azure::keys::{Curve, Key, KeyError, KeyPolicy, NewEcHsm};
 use azure::{Name, Version};
 use std::collections::BTreeMap;
 
@@ -50,30 +50,7 @@ impl Applying<'_> {
             AskedKey { name: name.as_str().to_owned(), asked: self.now(), nonce, made: None };
         self.record.key = Some(asked.clone());
         self.record.write(&self.deployment.state)?;
-        let made = patiently!(self, KeyError::Denied(_), self.cloud.keys.create_ec_hsm(&new));
-        let made = match made {
-            Err(KeyError::Unavailable(lost)) => match self.cloud.keys.latest(&name).await {
-                Ok(key) => key,
-                Err(KeyError::NotFound(_)) => {
-                    self.cloud.keys.create_ec_hsm(&new).await.during(doing)?
-                }
-                Err(_) => return Err(KeyError::Unavailable(lost)).during(doing),
-            },
-            Err(lost @ KeyError::Malformed(_)) => return Err(lost).during(doing),
-            // Azure refused, so no key of ours can appear under the name.
-            Err(refused) => {
-                self.record.key = None;
-                self.record.write(&self.deployment.state)?;
-                return Err(refused).during(doing);
-            }
-            Ok(made) => made,
-        };
-        asked.made_this(&made.tags).map_err(|_| {
-            Failure::refused(
-                format!("the key {name} is not the one that was asked for: somebody else made or imported it"),
-                "find out who makes keys in this vault; delete and purge the key, and run again",
-            )
-        })?;
+        let made = self.make(&new).await.during(doing)?;
         let versions = self.cloud.keys.versions(&name).await.during(doing)?;
         if versions.len() != 1 {
             return Err(Failure::refused(
@@ -93,6 +70,20 @@ impl Applying<'_> {
         self.record.write(&self.deployment.state)?;
         self.key = Some(key);
         Ok(())
+    }
+
+    /// Asks until there is an answer; what a lost answer may have made is looked for before asking again.
+    async fn make(&self, new: &NewEcHsm) -> Result<Key, KeyError> {
+        for _ in 0..ATTEMPTS {
+            let made = patiently!(self, KeyError::Denied(_), self.cloud.keys.create_ec_hsm(new));
+            let Err(lost @ KeyError::Unavailable(_)) = made else { return made };
+            match self.cloud.keys.latest(&new.name).await {
+                Ok(key) => return Ok(key),
+                Err(KeyError::NotFound(_)) => {}
+                Err(_) => return Err(lost),
+            }
+        }
+        self.cloud.keys.create_ec_hsm(new).await
     }
 
     pub(super) async fn recover_key(&self, name: &str) -> Result<(), Failure> {
@@ -134,5 +125,7 @@ fn exact(name: &str, version: &str) -> Result<(Name, Version), Failure> {
     Ok((parse(name)?, version))
 }
 
+/// How often a key is asked for whose making was not answered.
+const ATTEMPTS: usize = 4;
 /// Says whose key it is, to people.
 const TAG: &str = "vouchsafe-deployment";
