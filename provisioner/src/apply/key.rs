@@ -50,7 +50,25 @@ impl Applying<'_> {
             AskedKey { name: name.as_str().to_owned(), asked: self.now(), nonce, made: None };
         self.record.key = Some(asked.clone());
         self.record.write(&self.deployment.state)?;
-        let made = self.make(&new).await.during(doing)?;
+        let made = match self.make(&new).await {
+            Ok(made) => made,
+            // What was asked for may still appear under the name.
+            Err(lost @ (KeyError::Unavailable(_) | KeyError::Malformed(_))) => {
+                return Err(lost).during(doing);
+            }
+            // Azure refused, so no key of ours can appear under the name.
+            Err(refused) => {
+                self.record.key = None;
+                self.record.write(&self.deployment.state)?;
+                return Err(refused).during(doing);
+            }
+        };
+        asked.made_this(&made.tags).map_err(|_| {
+            Failure::refused(
+                format!("the key {name} is not the one that was asked for: somebody else made or imported it"),
+                "find out who makes keys in this vault; delete and purge the key, and run again",
+            )
+        })?;
         let versions = self.cloud.keys.versions(&name).await.during(doing)?;
         if versions.len() != 1 {
             return Err(Failure::refused(
@@ -72,18 +90,27 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Asks until there is an answer; what a lost answer may have made is looked for before asking again.
+    /// Asks until there is an answer; what a lost answer may have made is looked for before asking again. Once an answer
+    /// was lost a refusal says nothing about the key, so it is the loss that is reported.
     async fn make(&self, new: &NewEcHsm) -> Result<Key, KeyError> {
+        let mut lost = None;
         for _ in 0..ATTEMPTS {
             let made = patiently!(self, KeyError::Denied(_), self.cloud.keys.create_ec_hsm(new));
-            let Err(lost @ KeyError::Unavailable(_)) = made else { return made };
+            match made {
+                Err(unknown @ KeyError::Unavailable(_)) => lost = Some(unknown),
+                Err(refused) => return Err(lost.unwrap_or(refused)),
+                Ok(made) => return Ok(made),
+            }
             match self.cloud.keys.latest(&new.name).await {
                 Ok(key) => return Ok(key),
                 Err(KeyError::NotFound(_)) => {}
-                Err(_) => return Err(lost),
+                Err(error) => return Err(lost.unwrap_or(error)),
             }
         }
-        self.cloud.keys.create_ec_hsm(new).await
+        match lost {
+            Some(lost) => Err(lost),
+            None => self.cloud.keys.create_ec_hsm(new).await,
+        }
     }
 
     pub(super) async fn recover_key(&self, name: &str) -> Result<(), Failure> {
