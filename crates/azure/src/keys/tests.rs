@@ -77,6 +77,8 @@ async fn names_the_version_in_every_call_about_a_key() {
         vec![
             Reply::challenge(),
             Reply::new(200, bundle()),
+            // Release has a client of its own, which is challenged too.
+            Reply::challenge(),
             Reply::new(200, r#"{"value":"a.b.c"}"#),
             Reply::new(200, bundle()),
             Reply::new(204, ""),
@@ -96,13 +98,27 @@ async fn names_the_version_in_every_call_about_a_key() {
         [
             format!("GET {at}?api-version=2025-07-01"),
             format!("POST {at}/release?api-version=2025-07-01"),
+            format!("POST {at}/release?api-version=2025-07-01"),
             format!("PATCH {at}?api-version=2025-07-01"),
             "DELETE v.vault.azure.net/deletedkeys/k?api-version=2025-07-01".to_owned(),
         ]
     );
-    let asked = far.seen()[2].json();
+    let asked = far.seen()[3].json();
     assert_eq!(asked, json!({"target": "t.t.t", "enc": "RSA_AES_KEY_WRAP_256"}));
-    assert_eq!(far.seen()[3].json(), json!({"attributes": {"enabled": false}}));
+    assert_eq!(far.seen()[4].json(), json!({"attributes": {"enabled": false}}));
+}
+
+#[tokio::test]
+async fn a_release_refused_before_its_challenge_is_asked_again_with_its_body() {
+    let far = FarEnd::start(
+        HOST,
+        vec![Reply::new(503, ""), Reply::challenge(), Reply::new(200, r#"{"value":"a.b.c"}"#)],
+    )
+    .await;
+    let (name, version) = ("k".parse().unwrap(), VERSION.parse().unwrap());
+    let token = AttestationToken::new("t.t.t".to_owned().into());
+    client(&far).release(&name, &version, &token).await.unwrap();
+    assert_eq!(far.seen()[2].json(), json!({"target": "t.t.t", "enc": "RSA_AES_KEY_WRAP_256"}));
 }
 
 #[tokio::test]
