@@ -85,6 +85,26 @@ impl<'a> Attacker<'a> {
         })
     }
 
+    fn blob_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let client = self.deployment.cloud().client()?;
+        let request = client
+            .get(format!("{BLOB}/{path}"))
+            .bearer_auth(&self.storage)
+            .header("x-ms-version", "2023-11-03");
+        wait_for(async { Ok(request.send().await?.error_for_status()?.bytes().await?.to_vec()) })
+    }
+
+    fn put_blob(&self, path: &str, bytes: Vec<u8>) -> anyhow::Result<()> {
+        let client = self.deployment.cloud().client()?;
+        let request = client
+            .put(format!("{BLOB}/{path}"))
+            .bearer_auth(&self.storage)
+            .header("x-ms-version", "2023-11-03")
+            .header("x-ms-blob-type", "BlockBlob")
+            .body(bytes);
+        wait_for(async { Ok(request.send().await?.error_for_status().map(drop)?) })
+    }
+
     fn blobs(&self) -> anyhow::Result<Vec<String>> {
         let (status, text) = self.blob("GET", "?restype=container&comp=list", "")?;
         ensure!(status == 200, "{status}: {text}");
@@ -279,6 +299,46 @@ fn an_emptied_store_is_never_replaced_by_a_new_one() -> anyhow::Result<()> {
     ensure!(deployment.demo(&[])?.code != Some(0), "an agent gets nothing");
     ensure!(deployment.deploy()?.code != Some(0), "the provisioner does not confirm it");
     attacker.never_serves()?;
+    Ok(())
+}
+
+/// Another store, sound in itself, with its shares: what an attacker makes with a deployment of its own.
+#[test]
+fn a_foreign_store_is_not_served() -> anyhow::Result<()> {
+    let (deployment, foreign) = (deployed_with_a_secret()?, Deployment::deployed()?);
+    let (here, there) = (Attacker::new(&deployment)?, Attacker::new(&foreign)?);
+    let birth = here.history("vouchsafe-dev-bundle")?.first().cloned().context("birth bundle")?;
+    for blob in here.blobs()?.iter().filter(|name| name.starts_with("log/")) {
+        here.blob("DELETE", &format!("/{blob}"), "")?;
+    }
+    for blob in there
+        .blobs()?
+        .iter()
+        .filter(|name| name.starts_with("log/") || name.starts_with("recovery/"))
+    {
+        here.put_blob(blob, there.blob_bytes(blob)?)?;
+    }
+    let listed = there.vault("GET", "secrets", &Value::Null)?;
+    for item in listed.get("value").and_then(Value::as_array).into_iter().flatten() {
+        let name = item
+            .get("id")
+            .and_then(Value::as_str)
+            .and_then(|id| id.rsplit('/').next())
+            .context("id")?;
+        if name.starts_with("unseal-") || name.starts_with("anchor-") {
+            for value in there.history(name)? {
+                here.set_secret(name, &value)?;
+            }
+        }
+    }
+    // Under the confirmed bundle its identity is wrong; under the birth bundle its shares are not
+    // made by a holder of this master key.
+    here.restart()?;
+    here.never_serves()?;
+    here.set_secret("vouchsafe-dev-bundle", &birth)?;
+    here.restart()?;
+    here.never_serves()?;
+    ensure!(deployment.demo(&[])?.code != Some(0), "an agent gets nothing");
     Ok(())
 }
 
