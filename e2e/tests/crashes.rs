@@ -75,7 +75,8 @@ fn requests() -> anyhow::Result<u64> {
 fn a_provisioner_killed_after_any_request_is_finished_by_the_next() -> anyhow::Result<()> {
     let all = requests()?;
     let exhaustive = std::env::var_os("VOUCHSAFE_EXHAUSTIVE").is_some();
-    let sample = [all / 5, all / 2, all * 4 / 5];
+    // The first lies between the making of the store's container and of the role on it.
+    let sample = [40, all / 2, all * 4 / 5];
     let places: Vec<u64> = if exhaustive { (1..=all).collect() } else { sample.to_vec() };
     for nth in places {
         let deployment = Deployment::new()?;

@@ -21,6 +21,10 @@ pub(super) fn plan(
     plan: &mut Plan,
 ) {
     let manifest = signed_manifest(intent, have, local, plan);
+    // What must be signed, and so whether a group can start on it, is known only when the container can be looked at.
+    if matches!(have.store, Reading::Denied) {
+        return;
+    }
     let Some(key) = key else { return };
     let nothing = Vault::default();
     let vault = have.vault.found().unwrap_or(&nothing);
