@@ -73,6 +73,7 @@ fn tests(options: &Options) -> anyhow::Result<()> {
     }
     let mut filters: Vec<OsString> = vec!["--".into(), "--test-threads=2".into()];
     if options.without_peers {
+        command.env("VOUCHSAFE_WITHOUT_PEERS", "1");
         filters.extend(["--skip".into(), "peer_".into()]);
     }
     if options.exhaustive {
