@@ -3,13 +3,13 @@
 use std::fmt;
 
 use crate::{
-    Allowed, Binding, DebugPolicy, KeyPolicy, MigrationPolicy, Policy, Refusal, Requirement,
+    Allowed, Binding, DebugPolicy, KeyPolicy, MigrationPolicy, Refusal, ReportPolicy, Requirement,
     SigningKey, SmtPolicy, SocketPolicy, Step, TcbFloor, VerifiedHardware,
 };
 
 /// Performs the steps in order.
 pub(crate) fn check(
-    policy: &Policy,
+    policy: &ReportPolicy,
     hardware: &VerifiedHardware,
     binding: &Binding,
 ) -> Result<(), Refusal> {
@@ -49,7 +49,7 @@ pub(crate) fn check(
     policy.chips.admit(Step::Chip, &report.chip_id)
 }
 
-fn signing_key(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+fn signing_key(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
     match (policy.keys, hardware.signing_key()) {
         (_, SigningKey::Vcek) | (KeyPolicy::VcekOrVlek, SigningKey::Vlek) => Ok(()),
         (KeyPolicy::Vcek, found @ SigningKey::Vlek)
@@ -60,7 +60,7 @@ fn signing_key(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refus
     }
 }
 
-fn guest_policy(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+fn guest_policy(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
     let found = hardware.report().policy;
     let refuse = |expected: &str, found: &str| Err(Step::GuestPolicy.refuse(expected, found));
     if !found.has_reserved_one() {
@@ -80,7 +80,7 @@ fn guest_policy(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refu
     Ok(())
 }
 
-fn platform(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+fn platform(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
     let found = hardware.report().platform;
     let demands = [
         (policy.platform.alias_check, found.alias_check_complete(), "a completed alias check"),
@@ -113,7 +113,7 @@ fn tcb_order(hardware: &VerifiedHardware) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn tcb_floor(policy: &Policy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+fn tcb_floor(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
     let product = hardware.product();
     let Some(floor) = policy.floors.get(&product) else {
         return Err(Step::TcbFloor.refuse("a product with a floor", product));

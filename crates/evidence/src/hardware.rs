@@ -7,7 +7,8 @@ use x509_parser::pem::Pem;
 use crate::certificate::{Algorithms, Certificate, Fault};
 use crate::vek::Vek;
 use crate::{
-    Anchors, Product, Refusal, Report, Revocation, Sha256, SigningKey, Step, Tcb, revocation,
+    Absence, Anchors, Product, Refusal, Report, Revocation, RevocationStatus, Sha256, SigningKey,
+    Step, Tcb, revocation,
 };
 
 /// A report that AMD's hardware signed. It says nothing about whether the guest deserves anything.
@@ -16,6 +17,7 @@ pub struct VerifiedHardware {
     report: Report,
     product: Product,
     vek_sha256: Sha256,
+    revocation: RevocationStatus,
 }
 
 impl VerifiedHardware {
@@ -41,6 +43,12 @@ impl VerifiedHardware {
     #[must_use]
     pub fn vek_sha256(&self) -> &Sha256 {
         &self.vek_sha256
+    }
+
+    /// What was known about revoked authorities.
+    #[must_use]
+    pub fn revocation(&self) -> RevocationStatus {
+        self.revocation
     }
 
     /// The TCB whose key signed.
@@ -81,7 +89,7 @@ pub fn verify_hardware(
     certificates: &str,
     now: Timestamp,
 ) -> Result<VerifiedHardware, Refusal> {
-    verify(anchors, &Revocation::NotConsulted, report, certificates, now)
+    verify(anchors, &Revocation::Absent(Absence::NotConsulted), report, certificates, now)
 }
 
 /// The same with revocation lists.
@@ -117,7 +125,7 @@ pub(crate) fn verify(
         certificate.valid_at(now, "the time").map_err(at(Step::Validity))?;
     }
     // 7. Revocation.
-    revocation::check(revocation, root, authority, now)?;
+    let revocation = revocation::check(revocation, root, authority, now)?;
     // 8. Product.
     let product = verify_product(&parsed, &vek, root)?;
     // 9. Chip of the key.
@@ -135,7 +143,12 @@ pub(crate) fn verify(
     }
     // 11. Signing key.
     verify_flags(&parsed, &vek)?;
-    Ok(VerifiedHardware { vek_sha256: vek.certificate.sha256(), report: parsed, product })
+    Ok(VerifiedHardware {
+        vek_sha256: vek.certificate.sha256(),
+        report: parsed,
+        product,
+        revocation,
+    })
 }
 
 pub(crate) fn at(step: Step) -> impl Fn(Fault) -> Refusal {

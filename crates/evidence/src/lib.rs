@@ -1,10 +1,13 @@
-//! What the silicon says: SNP reports, AMD's certificate chain and UVM endorsements, parsed and verified.
+//! What the silicon says: SNP reports, AMD's certificate chain, UVM endorsements and TPM quotes, parsed and verified.
 //!
-//! A confidential container shows three things: a report that the processor signed, the certificates of the key that
-//! signed it up to a root of AMD, and Microsoft's endorsement of the measured utility VM in which the container runs.
-//! [`verify()`] takes them together with a [`Policy`], the [`Anchors`] and the [`Binding`] that the report must carry, and
-//! returns a [`VerifiedReport`], which nothing else can make, or a [`Refusal`] that names the step, what it expected and
-//! what it found.
+//! Every guest shows a report that the processor signed and the certificates of the key that signed it, up to a root of
+//! AMD; [`verify_snp`] judges these two.
+//! A confidential container of Azure shows Microsoft's endorsement of the measured utility VM in which it runs, too:
+//! [`verify()`].
+//! A confidential virtual machine of Azure shows the report of the paravisor below it, and a quote of the TPM that the
+//! paravisor keeps for it: [`verify_vm`].
+//! Each takes the evidence together with a policy, the [`Anchors`] and what the evidence must carry to be fresh, and
+//! returns a proof which nothing else can make, or a [`Refusal`] that names the step, what it expected and what it found.
 //!
 //! It trusts the pinned digests of [`Anchors`] and nothing that comes with the evidence.
 //! Every byte of the evidence is hostile until its signature has been checked; a value that no published firmware
@@ -27,6 +30,7 @@ mod revocation;
 mod tcb;
 mod vek;
 mod verify;
+mod vm;
 
 pub use anchors::Anchors;
 pub use bytes::{
@@ -38,15 +42,20 @@ pub use flags::{GuestPolicy, KeyFlags, PlatformInfo, SigningKey};
 pub use hardware::{VerifiedHardware, verify_hardware};
 pub use policy::{
     AbiVersion, Allowed, DebugPolicy, KeyPolicy, MigrationPolicy, PlatformPolicy, Policy,
-    Requirement, SmtPolicy, SocketPolicy, UvmPolicy,
+    ReportPolicy, Requirement, SmtPolicy, SocketPolicy, UvmPolicy,
 };
 pub use product::{Product, UnknownProduct};
 pub use raw::{RawEvidence, SecurityContextError, certificates_from_thim};
 pub use refusal::{Refusal, Step};
 pub use report::{Cpuid, FirmwareVersion, Report, ReportError};
-pub use revocation::Revocation;
+pub use revocation::{Absence, Revocation, RevocationStatus};
 pub use tcb::{BelowFloor, Tcb, TcbBytes, TcbComponent, TcbFloor};
-pub use verify::{VerifiedReport, verify};
+pub use verify::{VerifiedReport, VerifiedSnp, verify, verify_snp};
+pub use vm::{
+    HclError, HclReport, HclReportKind, NotARegister, PcrIndex, PcrSelection, PcrValue, QuoteError,
+    QuoteNonce, RawQuote, RawVmEvidence, RuntimeClaims, TpmQuote, TpmSignature, UserData,
+    VerifiedVm, VmBinding, VmPolicy, WrongNonce, verify_vm,
+};
 
 #[cfg(test)]
 mod tests;

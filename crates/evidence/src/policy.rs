@@ -1,18 +1,30 @@
 //! What a verifier demands of evidence.
 //!
-//! A [`Policy`] is complete: every field is a decision, and none is taken from the evidence.
+//! A policy is complete: every field is a decision, and none is taken from the evidence.
+//! [`ReportPolicy`] is about the report and its chain, which every kind of evidence has; [`Policy`] adds what a
+//! container of Azure shows, [`crate::VmPolicy`] what a virtual machine of Azure shows.
 //! [`Policy::container`] is what a confidential container of Azure meets; a caller narrows it further.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::{
-    ChipId, FamilyId, HostData, ImageId, KeyDigest, Measurement, Product, Revocation, TcbFloor,
+    Absence, ChipId, FamilyId, HostData, ImageId, KeyDigest, Measurement, Product, Revocation,
+    TcbFloor,
 };
 
-/// The demands.
+/// The demands on a confidential container of Azure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// What is demanded of its report.
+    pub report: ReportPolicy,
+    /// Which endorsement of the utility VM is demanded.
+    pub uvm: UvmPolicy,
+}
+
+/// The demands on a report and its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportPolicy {
     /// The least TCB of each accepted product, for reported, committed and launch TCB; a product that is absent is
     /// refused.
     pub floors: BTreeMap<Product, TcbFloor>,
@@ -50,8 +62,6 @@ pub struct Policy {
     pub author_keys: Allowed<KeyDigest>,
     /// Accepted processors.
     pub chips: Allowed<ChipId>,
-    /// Which endorsement of the utility VM is demanded.
-    pub uvm: UvmPolicy,
 }
 
 /// Whose endorsement of the measurement counts.
@@ -148,14 +158,25 @@ pub enum Requirement {
 }
 
 impl Policy {
-    /// What a confidential container of Azure meets on every product named in `floors`: VCEK only, VMPL 0, neither
-    /// debugging nor migration, and Microsoft's endorsement at `min_uvm_svn` or later. Revocation lists are not looked at
-    /// until the caller gives some.
+    /// What a confidential container of Azure meets on every product named in `floors`: [`ReportPolicy::guest`], and
+    /// Microsoft's endorsement at `min_uvm_svn` or later.
     #[must_use]
     pub fn container(floors: BTreeMap<Product, TcbFloor>, min_uvm_svn: u64) -> Self {
         Self {
+            report: ReportPolicy::guest(floors),
+            uvm: UvmPolicy::container_platform(min_uvm_svn),
+        }
+    }
+}
+
+impl ReportPolicy {
+    /// What a guest of Azure meets on every product named in `floors`: VCEK only, VMPL 0, neither debugging nor
+    /// migration. Revocation lists are not looked at until the caller gives some.
+    #[must_use]
+    pub fn guest(floors: BTreeMap<Product, TcbFloor>) -> Self {
+        Self {
             floors,
-            revocation: Revocation::NotConsulted,
+            revocation: Revocation::Absent(Absence::NotConsulted),
             keys: KeyPolicy::Vcek,
             vmpl: 0,
             debug: DebugPolicy::Refuse,
@@ -176,7 +197,6 @@ impl Policy {
             id_keys: Allowed::Any,
             author_keys: Allowed::Any,
             chips: Allowed::Any,
-            uvm: UvmPolicy::container_platform(min_uvm_svn),
         }
     }
 }

@@ -19,7 +19,8 @@ pub struct Refusal {
     pub found: String,
 }
 
-/// The steps of a verification, in the order in which they are performed.
+/// The steps of a verification, in the order in which they are performed: 1 to 24 of every kind of evidence, 25 to 34 of
+/// a container's, 35 to 43 of a virtual machine's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
@@ -91,11 +92,29 @@ pub enum Step {
     EndorsementSvn,
     /// The endorsed measurement is that of the report.
     EndorsedMeasurement,
+    /// The runtime claims of a virtual machine can be read, and name one attestation key.
+    RuntimeClaims,
+    /// The claims carry the demanded user data.
+    UserData,
+    /// The attestation key signed the quote.
+    QuoteSignature,
+    /// The TPM made it, as a quote.
+    QuoteStructure,
+    /// The quote carries the nonce.
+    QuoteNonce,
+    /// The quote is over the registers that are shown, among them the demanded ones.
+    PcrSelection,
+    /// The quote is over the values that are shown.
+    PcrDigest,
+    /// The demanded registers have accepted values.
+    Pcrs,
+    /// The machine was configured to boot only signed code.
+    SecureBoot,
 }
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 43] = [
         Self::Structure,
         Self::Certificates,
         Self::Signature,
@@ -130,9 +149,18 @@ impl Step {
         Self::EndorsementFeed,
         Self::EndorsementSvn,
         Self::EndorsedMeasurement,
+        Self::RuntimeClaims,
+        Self::UserData,
+        Self::QuoteSignature,
+        Self::QuoteStructure,
+        Self::QuoteNonce,
+        Self::PcrSelection,
+        Self::PcrDigest,
+        Self::Pcrs,
+        Self::SecureBoot,
     ];
 
-    /// The number under which the step stands in the documentation of [`crate::verify()`].
+    /// The number under which the step stands in the documentation of [`crate::verify()`] or [`crate::verify_vm`].
     #[must_use]
     pub fn number(self) -> usize {
         1 + Self::ALL.iter().take_while(|step| **step != self).count()
@@ -181,6 +209,15 @@ impl fmt::Display for Step {
             Self::EndorsementFeed => "endorsement feed",
             Self::EndorsementSvn => "endorsement svn",
             Self::EndorsedMeasurement => "endorsed measurement",
+            Self::RuntimeClaims => "runtime claims",
+            Self::UserData => "user data",
+            Self::QuoteSignature => "quote signature",
+            Self::QuoteStructure => "quote structure",
+            Self::QuoteNonce => "quote nonce",
+            Self::PcrSelection => "pcr selection",
+            Self::PcrDigest => "pcr digest",
+            Self::Pcrs => "pcrs",
+            Self::SecureBoot => "secure boot",
         })
     }
 }
@@ -194,5 +231,6 @@ mod tests {
         assert!(Step::ALL.is_sorted());
         assert_eq!(Step::Structure.number(), 1);
         assert_eq!(Step::EndorsedMeasurement.number(), 34);
+        assert_eq!(Step::SecureBoot.number(), 43);
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 use jiff::Timestamp;
+use serde::Serialize;
 use x509_parser::oid_registry::OID_PKCS1_RSASSAPSS;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -21,8 +22,34 @@ use crate::{Refusal, Step};
 pub enum Revocation {
     /// These lists, as DER, one of which must be of the chain's root and in force.
     Required(Vec<Vec<u8>>),
+    /// These lists, as DER: what they revoke is revoked, also where the list has run out since, but a chain whose root
+    /// has no usable list among them passes.
+    IfPresent(Vec<Vec<u8>>),
     /// No list is looked at.
+    Absent(Absence),
+}
+
+/// Why there is no revocation list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Absence {
+    /// The verifier does not ask for one.
     NotConsulted,
+    /// The verifier would have looked at one, and has none of this root that it can use.
+    Unavailable,
+}
+
+/// What a verification knew about revoked authorities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationStatus {
+    /// A list of the root names neither root nor authority.
+    NotRevoked {
+        /// Until when the list is in force; in the past where an outdated list was permitted.
+        until: Timestamp,
+    },
+    /// Nothing was known.
+    Unknown(Absence),
 }
 
 /// Checks that no list that is required revokes one of the authorities.
@@ -31,9 +58,11 @@ pub(crate) fn check(
     root: &Certificate<'_>,
     authority: &Certificate<'_>,
     now: Timestamp,
-) -> Result<(), Refusal> {
-    let Revocation::Required(lists) = revocation else {
-        return Ok(());
+) -> Result<RevocationStatus, Refusal> {
+    let (lists, age) = match revocation {
+        Revocation::Required(lists) => (lists, Age::InForce(now)),
+        Revocation::IfPresent(lists) => (lists, Age::Any),
+        Revocation::Absent(why) => return Ok(RevocationStatus::Unknown(*why)),
     };
     let name = root.common_name().unwrap_or("the root");
     let refuse = |found: &dyn fmt::Display| {
@@ -41,7 +70,7 @@ pub(crate) fn check(
     };
     let mut fault = refuse(&"none");
     for der in lists {
-        let list = match read(der, root, now) {
+        let (list, until) = match read(der, root, age) {
             Ok(list) => list,
             Err(Unusable::OfAnother) => continue,
             Err(Unusable::Because(why)) => {
@@ -54,7 +83,7 @@ pub(crate) fn check(
                 .any(|entry| entry.user_certificate == *certificate.serial())
         });
         return match revoked {
-            None => Ok(()),
+            None => Ok(RevocationStatus::NotRevoked { until }),
             Some(certificate) => {
                 let label = certificate.common_name().unwrap_or("an authority");
                 Err(Step::Revocation
@@ -62,7 +91,21 @@ pub(crate) fn check(
             }
         };
     }
-    Err(fault)
+    match revocation {
+        Revocation::Required(_) => Err(fault),
+        Revocation::IfPresent(_) | Revocation::Absent(_) => {
+            Ok(RevocationStatus::Unknown(Absence::Unavailable))
+        }
+    }
+}
+
+/// How old a list may be.
+#[derive(Clone, Copy)]
+enum Age {
+    /// It must be in force at this time.
+    InForce(Timestamp),
+    /// However old: what was revoked stays revoked.
+    Any,
 }
 
 /// Why a list says nothing about a chain.
@@ -76,8 +119,8 @@ enum Unusable {
 fn read<'l>(
     der: &'l [u8],
     root: &Certificate<'_>,
-    now: Timestamp,
-) -> Result<CertificateRevocationList<'l>, Unusable> {
+    age: Age,
+) -> Result<(CertificateRevocationList<'l>, Timestamp), Unusable> {
     let because = |why| Err(Unusable::Because(why));
     if der.len() > MAX_LIST {
         return because("one that is too large");
@@ -106,10 +149,19 @@ fn read<'l>(
     let Some(until) = list.next_update() else {
         return because("one without an end");
     };
-    if !(list.last_update().timestamp()..=until.timestamp()).contains(&now.as_second()) {
+    let Ok(end) = Timestamp::from_second(until.timestamp()) else {
+        return because("one with an end that is no time");
+    };
+    let in_force = match age {
+        Age::InForce(now) => {
+            (list.last_update().timestamp()..=until.timestamp()).contains(&now.as_second())
+        }
+        Age::Any => true,
+    };
+    if !in_force {
         return because("one that is not in force");
     }
-    Ok(list)
+    Ok((list, end))
 }
 
 /// Real ones have less than 2 KB.

@@ -1,10 +1,11 @@
-//! The whole verification of a container's evidence.
+//! The whole verification of a container's evidence, and of a report alone.
 
 use jiff::Timestamp;
 
 use crate::{
     Anchors, Binding, ChipId, HostData, Measurement, Policy, Product, RawEvidence, Refusal, Report,
-    Tcb, VerifiedEndorsement, VerifiedHardware, demands, hardware, verify_endorsement,
+    ReportPolicy, Tcb, VerifiedEndorsement, VerifiedHardware, demands, hardware,
+    verify_endorsement,
 };
 
 /// Evidence that passed every step of [`verify()`], which is the only way to get one.
@@ -68,16 +69,62 @@ pub fn verify(
 ) -> Result<VerifiedReport, Refusal> {
     let hardware = hardware::verify(
         anchors,
-        &policy.revocation,
+        &policy.report.revocation,
         &evidence.report,
         &evidence.certificates,
         now,
     )?;
-    demands::check(policy, &hardware, binding)?;
+    demands::check(&policy.report, &hardware, binding)?;
     let measurement = &hardware.report().measurement;
     let endorsement =
         verify_endorsement(&policy.uvm, anchors, &evidence.uvm_endorsement, measurement)?;
     Ok(VerifiedReport { hardware, endorsement })
+}
+
+/// A report that passed every step of [`verify_snp`], which is the only way to get one.
+#[derive(Debug)]
+pub struct VerifiedSnp {
+    hardware: VerifiedHardware,
+}
+
+/// Verifies the report of a guest that talks to the firmware itself, on any cloud: steps 1 to 24 of [`verify()`].
+///
+/// Nobody endorses the guest's measurement here, so a policy that does not name the accepted ones says nothing about what
+/// runs.
+///
+/// # Errors
+/// The first step that fails.
+pub fn verify_snp(
+    policy: &ReportPolicy,
+    anchors: &Anchors,
+    report: &[u8],
+    certificates: &str,
+    binding: &Binding,
+    now: Timestamp,
+) -> Result<VerifiedSnp, Refusal> {
+    let hardware = hardware::verify(anchors, &policy.revocation, report, certificates, now)?;
+    demands::check(policy, &hardware, binding)?;
+    Ok(VerifiedSnp { hardware })
+}
+
+impl VerifiedSnp {
+    /// The hardware's part.
+    #[must_use]
+    pub fn hardware(&self) -> &VerifiedHardware {
+        &self.hardware
+    }
+
+    /// The whole report.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        self.hardware.report()
+    }
+
+    /// The processor's product.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        self.hardware.product()
+    }
 }
 
 impl VerifiedReport {

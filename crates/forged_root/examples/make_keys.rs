@@ -23,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     uvm(&folder)?;
     tls(&folder)?;
+    rsa(&folder, "vm_ak", KeySize::Rsa2048)?;
     for number in 1..=3 {
         let key =
             SigningKey::RsaSha256(rsa(&folder, &format!("signer_{number}"), KeySize::Rsa3072)?);

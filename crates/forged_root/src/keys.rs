@@ -116,6 +116,17 @@ pub const TLS_CA: Fixed = fixed!("tls_ca");
 /// The signers of manifests and bundles.
 pub const SIGNERS: [Fixed; 3] = [fixed!("signer_1"), fixed!("signer_2"), fixed!("signer_3")];
 
+/// The attestation key of a TPM that we play; it has no certificate.
+///
+/// # Panics
+/// Never: the key is part of this crate.
+#[must_use]
+#[expect(clippy::expect_used, reason = "the key is part of this crate, and a test reads it")]
+pub fn vm_ak() -> RsaKeyPair {
+    let der = decode(include_str!("../keys/vm_ak.key.pem"));
+    RsaKeyPair::from_pkcs8(&der).expect("the embedded key is an rsa key")
+}
+
 /// SHA-256 of `bytes`.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {

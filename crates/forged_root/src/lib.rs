@@ -2,7 +2,7 @@
 //!
 //! Tests and the local cloud need evidence that verifies, and evidence that is wrong in exactly one place.
 //! So this crate plays AMD (ARK, ASK, ASVK, VCEK and VLEK of three products, and the processor that signs reports),
-//! Microsoft (the signer of utility-VM endorsements, in both forms), a TLS authority, and three signers of manifests.
+//! Microsoft (the signer of utility-VM endorsements, in both forms, and the paravisor of virtual machines), a TLS authority, and three signers of manifests.
 //! Verification is never weakened for it: a verifier trusts these roots only where it is told their digests.
 //!
 //! The keys are in the source, in the folder `keys`, for everybody to read: what they sign proves nothing.
@@ -18,6 +18,7 @@ mod report;
 mod signers;
 mod tls;
 mod uvm;
+pub mod vm;
 
 pub use amd::{Chip, VekCertificate, amd_crl, amd_root_sha256, ark_der, ask_der, asvk_der};
 pub use product::{Product, Tcb};

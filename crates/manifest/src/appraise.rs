@@ -162,11 +162,11 @@ impl Manifest {
         let svns = workloads.values().map(|workload| workload.uvm.minimum_svn);
         let mut policy = Policy::container(floors, svns.min().unwrap_or(u64::MAX));
         if workloads.values().any(|workload| workload.debug == DebugPolicy::DangerouslyAllow) {
-            policy.debug = DebugPolicy::DangerouslyAllow;
+            policy.report.debug = DebugPolicy::DangerouslyAllow;
         }
         // Every container runs at one level, which the reader of the manifest makes sure of.
         let levels: BTreeSet<u8> = workloads.values().map(|workload| workload.vmpl).collect();
-        policy.vmpl = levels.first().copied().unwrap_or(0);
+        policy.report.vmpl = levels.first().copied().unwrap_or(0);
         policy
     }
 }

@@ -123,7 +123,7 @@ fn says_which_workload_is_nearest() {
 fn a_manifest_without_workloads_admits_nobody() {
     let (before, _) = DEV.split_at(DEV.find("[workload.demo]").unwrap());
     let empty = Manifest::parse("dev.toml", before).unwrap();
-    assert!(empty.admission_policy().floors.is_empty());
+    assert!(empty.admission_policy().report.floors.is_empty());
     let refused = appraise(&empty, &evidence(&empty, |_| {})).unwrap_err();
     assert_eq!(refused.to_string(), "the manifest names no workload");
 }
@@ -131,10 +131,10 @@ fn a_manifest_without_workloads_admits_nobody() {
 #[test]
 fn admission_is_what_some_workload_admits() {
     let policy = with_lax("", "").admission_policy();
-    assert_eq!(policy.floors[&Product::Milan], TcbFloor::default());
-    assert_eq!(policy.floors[&Product::Genoa].bootloader, 10);
-    assert_eq!((policy.uvm.min_svn, policy.debug), (1, DebugPolicy::DangerouslyAllow));
-    assert_eq!(manifest("", "").admission_policy().debug, DebugPolicy::Refuse);
+    assert_eq!(policy.report.floors[&Product::Milan], TcbFloor::default());
+    assert_eq!(policy.report.floors[&Product::Genoa].bootloader, 10);
+    assert_eq!((policy.uvm.min_svn, policy.report.debug), (1, DebugPolicy::DangerouslyAllow));
+    assert_eq!(manifest("", "").admission_policy().report.debug, DebugPolicy::Refuse);
     let turin = |fmc| TcbFloor { fmc, ..TcbFloor::default() };
     assert_eq!(lower(turin(Some(2)), turin(Some(1))).fmc, Some(1));
 }

@@ -76,11 +76,11 @@ pub(crate) fn policy(
 ) -> Policy {
     let Feed::ContainerPlat = uvm.feed;
     let mut policy = Policy::container(tcb.clone(), uvm.minimum_svn);
-    policy.vmpl = vmpl;
-    policy.debug = debug;
-    policy.host_data = host_data;
+    policy.report.vmpl = vmpl;
+    policy.report.debug = debug;
+    policy.report.host_data = host_data;
     if !measurements.is_empty() {
-        policy.measurements = Allowed::Only(measurements.clone());
+        policy.report.measurements = Allowed::Only(measurements.clone());
     }
     policy
 }

@@ -63,36 +63,36 @@ fn accepts_what_the_formats_leave_open() {
     });
     accepts("debug where it is allowed", |s| {
         s.fields.policy |= 1 << 19;
-        s.policy.debug = DebugPolicy::DangerouslyAllow;
+        s.policy.report.debug = DebugPolicy::DangerouslyAllow;
     });
     accepts("migration where it is allowed", |s| {
         s.fields.policy |= 1 << 18;
-        s.policy.migration = MigrationPolicy::DangerouslyAllow;
+        s.policy.report.migration = MigrationPolicy::DangerouslyAllow;
     });
     accepts("single socket where it is demanded", |s| {
         s.fields.policy |= 1 << 20;
-        s.policy.sockets = SocketPolicy::Single;
+        s.policy.report.sockets = SocketPolicy::Single;
     });
     accepts("no multithreading where that is demanded", |s| {
         s.fields.policy &= !(1 << 16);
-        s.policy.smt = SmtPolicy::Refuse;
+        s.policy.report.smt = SmtPolicy::Refuse;
     });
     accepts("every protection where it is demanded", |s| {
         s.fields.platform_info |= 0b11_1000;
-        s.policy.platform.alias_check = Requirement::Required;
-        s.policy.platform.ciphertext_hiding = Requirement::Required;
-        s.policy.platform.rapl_disabled = Requirement::Required;
+        s.policy.report.platform.alias_check = Requirement::Required;
+        s.policy.report.platform.ciphertext_hiding = Requirement::Required;
+        s.policy.report.platform.rapl_disabled = Requirement::Required;
     });
     accepts("named values", |s| {
-        s.policy.host_data = Allowed::only([HostData::new([7; 32]), HostData::new([8; 32])]);
-        s.policy.measurements = Allowed::only([Measurement::new(s.fields.measurement)]);
-        s.policy.family_ids = Allowed::only([FamilyId::new(s.fields.family_id)]);
-        s.policy.image_ids = Allowed::only([ImageId::new(s.fields.image_id)]);
-        s.policy.min_guest_svn = s.fields.guest_svn;
-        s.policy.id_keys = Allowed::only([KeyDigest::new([0; 48])]);
-        s.policy.author_keys = Allowed::only([KeyDigest::new([0; 48])]);
-        s.policy.chips = Allowed::only([ChipId::new(s.chip.chip_id)]);
-        s.policy.min_abi = AbiVersion { major: 0, minor: 31 };
+        s.policy.report.host_data = Allowed::only([HostData::new([7; 32]), HostData::new([8; 32])]);
+        s.policy.report.measurements = Allowed::only([Measurement::new(s.fields.measurement)]);
+        s.policy.report.family_ids = Allowed::only([FamilyId::new(s.fields.family_id)]);
+        s.policy.report.image_ids = Allowed::only([ImageId::new(s.fields.image_id)]);
+        s.policy.report.min_guest_svn = s.fields.guest_svn;
+        s.policy.report.id_keys = Allowed::only([KeyDigest::new([0; 48])]);
+        s.policy.report.author_keys = Allowed::only([KeyDigest::new([0; 48])]);
+        s.policy.report.chips = Allowed::only([ChipId::new(s.chip.chip_id)]);
+        s.policy.report.min_abi = AbiVersion { major: 0, minor: 31 };
     });
 }
 
@@ -317,7 +317,7 @@ fn step_7_revocation() {
         let all =
             |revoked: &[u64]| Product::ALL.map(|product| crl(product, revoked, LATER)).to_vec();
         let with = |lists: Vec<Vec<u8>>| {
-            move |s: &mut Sample| s.policy.revocation = Revocation::Required(lists.clone())
+            move |s: &mut Sample| s.policy.report.revocation = Revocation::Required(lists.clone())
         };
         let mut sample = Sample::new(product, Form::Json);
         with(all(&[]))(&mut sample);
@@ -391,7 +391,7 @@ fn step_11_signing_key() {
         refused("masked chip key", |s| s.fields.flags = 1 << 1);
         refused("vlek where only vcek is permitted", |s| {
             *s = Sample::vlek(s.chip.product);
-            s.policy.keys = KeyPolicy::Vcek;
+            s.policy.report.keys = KeyPolicy::Vcek;
         });
         refused("vlek that says vcek", |s| {
             *s = Sample::vlek(s.chip.product);
@@ -407,27 +407,29 @@ fn steps_12_to_16_guest_and_platform() {
             |step, what: &str, change: fn(&mut Sample)| refused(step, what, product, change);
         check(Step::Vmpl, "vmpl 1", |s| s.fields.vmpl = 1);
         check(Step::Vmpl, "made by the host", |s| s.fields.vmpl = u32::MAX);
-        check(Step::Vmpl, "vmpl 0 where 1 is meant", |s| s.policy.vmpl = 1);
+        check(Step::Vmpl, "vmpl 0 where 1 is meant", |s| s.policy.report.vmpl = 1);
         check(Step::Debug, "debug", |s| s.fields.policy |= 1 << 19);
         check(Step::Migration, "migration", |s| s.fields.policy |= 1 << 18);
         check(Step::GuestPolicy, "reserved one", |s| s.fields.policy &= !(1 << 17));
-        check(Step::GuestPolicy, "multithreading", |s| s.policy.smt = SmtPolicy::Refuse);
-        check(Step::GuestPolicy, "several sockets", |s| s.policy.sockets = SocketPolicy::Single);
+        check(Step::GuestPolicy, "multithreading", |s| s.policy.report.smt = SmtPolicy::Refuse);
+        check(Step::GuestPolicy, "several sockets", |s| {
+            s.policy.report.sockets = SocketPolicy::Single;
+        });
         check(Step::GuestPolicy, "minor abi", |s| {
-            s.policy.min_abi = AbiVersion { major: 0, minor: 32 }
+            s.policy.report.min_abi = AbiVersion { major: 0, minor: 32 }
         });
         check(Step::GuestPolicy, "major abi", |s| {
-            s.policy.min_abi = AbiVersion { major: 1, minor: 0 }
+            s.policy.report.min_abi = AbiVersion { major: 1, minor: 0 }
         });
         check(Step::Platform, "alias check", |s| {
             s.fields.platform_info &= !(1 << 5);
-            s.policy.platform.alias_check = Requirement::Required;
+            s.policy.report.platform.alias_check = Requirement::Required;
         });
         check(Step::Platform, "ciphertext hiding", |s| {
-            s.policy.platform.ciphertext_hiding = Requirement::Required;
+            s.policy.report.platform.ciphertext_hiding = Requirement::Required;
         });
         check(Step::Platform, "power measurement", |s| {
-            s.policy.platform.rapl_disabled = Requirement::Required;
+            s.policy.report.platform.rapl_disabled = Requirement::Required;
         });
     }
 }
@@ -483,17 +485,17 @@ fn step_18_tcb_floor() {
             });
         }
         refused(Step::TcbFloor, "no floor", product, |s| {
-            s.policy.floors.remove(&product.to_string().parse().unwrap());
+            s.policy.report.floors.remove(&product.to_string().parse().unwrap());
         });
         refused(Step::TcbFloor, "an old machine", product, |s| {
             let old = Tcb { microcode: 1, ..s.chip.tcb };
             let binding = s.binding;
             *s = Sample::of(Chip::new(product, "evidence", old), Form::Json);
-            assert_eq!((s.binding, &s.policy.floors), (binding, &forged_floors()));
+            assert_eq!((s.binding, &s.policy.report.floors), (binding, &forged_floors()));
         });
     }
     refused(Step::TcbFloor, "a floor for what the product lacks", Product::Milan, |s| {
-        s.policy.floors.values_mut().for_each(|floor| floor.fmc = Some(0));
+        s.policy.report.floors.values_mut().for_each(|floor| floor.fmc = Some(0));
     });
 }
 
@@ -514,20 +516,26 @@ fn steps_20_to_24_accepted_values() {
     let check =
         |step, what: &str, change: fn(&mut Sample)| refused(step, what, Product::Milan, change);
     check(Step::HostData, "another policy", |s| {
-        s.policy.host_data = Allowed::only([HostData::new([8; 32])]);
+        s.policy.report.host_data = Allowed::only([HostData::new([8; 32])]);
     });
-    check(Step::HostData, "none accepted", |s| s.policy.host_data = Allowed::only([]));
+    check(Step::HostData, "none accepted", |s| s.policy.report.host_data = Allowed::only([]));
     check(Step::Measurement, "measurement", |s| {
-        s.policy.measurements = Allowed::only([Measurement::new([0; 48])]);
+        s.policy.report.measurements = Allowed::only([Measurement::new([0; 48])]);
     });
-    check(Step::Image, "family", |s| s.policy.family_ids = Allowed::only([FamilyId::new([0; 16])]));
-    check(Step::Image, "image", |s| s.policy.image_ids = Allowed::only([ImageId::new([0; 16])]));
-    check(Step::Image, "guest svn", |s| s.policy.min_guest_svn = 3);
-    check(Step::IdKeys, "id key", |s| s.policy.id_keys = Allowed::only([KeyDigest::new([1; 48])]));
+    check(Step::Image, "family", |s| {
+        s.policy.report.family_ids = Allowed::only([FamilyId::new([0; 16])]);
+    });
+    check(Step::Image, "image", |s| {
+        s.policy.report.image_ids = Allowed::only([ImageId::new([0; 16])]);
+    });
+    check(Step::Image, "guest svn", |s| s.policy.report.min_guest_svn = 3);
+    check(Step::IdKeys, "id key", |s| {
+        s.policy.report.id_keys = Allowed::only([KeyDigest::new([1; 48])]);
+    });
     check(Step::IdKeys, "author key", |s| {
-        s.policy.author_keys = Allowed::only([KeyDigest::new([1; 48])]);
+        s.policy.report.author_keys = Allowed::only([KeyDigest::new([1; 48])]);
     });
-    check(Step::Chip, "chip", |s| s.policy.chips = Allowed::only([ChipId::new([1; 64])]));
+    check(Step::Chip, "chip", |s| s.policy.report.chips = Allowed::only([ChipId::new([1; 64])]));
 }
 
 fn leaf(uses: &[&str], from: i64, until: i64) -> Vec<u8> {
