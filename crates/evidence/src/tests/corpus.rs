@@ -289,8 +289,15 @@ fn corpus_the_vtpm_evidence_of_confidential_containers_verifies() {
     };
     let verified = check(&evidence, QuoteNonce::new(nonce).unwrap()).unwrap();
     assert_eq!((verified.pcrs().len(), verified.claims().secure_boot()), (24, Some(true)));
-    // The quote that lies beside it is of another machine's TPM.
+    // The quote that lies beside it is of another machine's TPM, that of the other report.
     let other: RcarQuote = serde_json::from_slice(&read("az-snp-vtpm/tpm-quote-v1.json")).unwrap();
+    let whole = RawVmEvidence {
+        hcl_report: read("az-snp-vtpm/hcl-report.bin"),
+        certificates: String::from_utf8(read("az-snp-vtpm/vcek.pem")).unwrap(),
+        quote: other.raw(),
+    };
+    check(&whole, QuoteNonce::new(b"challenge\0".to_vec()).unwrap()).unwrap_err();
+    check(&whole, QuoteNonce::new(b"challenge".to_vec()).unwrap()).unwrap();
     let mixed = RawVmEvidence { quote: other.raw(), ..evidence };
     let refusal = check(&mixed, QuoteNonce::sha256(b"challenge")).unwrap_err();
     assert_eq!(refusal.step, Step::QuoteSignature);

@@ -34,7 +34,7 @@ pub struct QuoteNonce(Vec<u8>);
 
 /// Bytes that a TPM does not take as a nonce, or that no challenge consists of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a nonce of 16 to 64 bytes, found {0}")]
+#[error("expected a nonce of 8 to 64 bytes, found {0}")]
 pub struct WrongNonce(usize);
 
 impl PcrIndex {
@@ -93,11 +93,7 @@ impl QuoteNonce {
     /// # Errors
     /// When they are fewer than a challenge should have, or more than a TPM takes.
     pub fn new(bytes: Vec<u8>) -> Result<Self, WrongNonce> {
-        if (16..=64).contains(&bytes.len()) {
-            Ok(Self(bytes))
-        } else {
-            Err(WrongNonce(bytes.len()))
-        }
+        if (8..=64).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(WrongNonce(bytes.len())) }
     }
 
     /// The digest of runtime data, which is what a report would carry in the first half of REPORT_DATA.
@@ -140,9 +136,9 @@ mod tests {
 
     #[test]
     fn a_nonce_has_a_length() {
-        assert_eq!(QuoteNonce::new(vec![0; 15]), Err(WrongNonce(15)));
+        assert_eq!(QuoteNonce::new(vec![0; 7]), Err(WrongNonce(7)));
         assert_eq!(QuoteNonce::new(vec![0; 65]), Err(WrongNonce(65)));
-        assert!(QuoteNonce::new(vec![0; 16]).is_ok() && QuoteNonce::new(vec![0; 64]).is_ok());
+        assert!(QuoteNonce::new(vec![0; 8]).is_ok() && QuoteNonce::new(vec![0; 64]).is_ok());
         assert_eq!(QuoteNonce::sha256(b"").as_bytes(), Sha256::of(b"").as_bytes());
     }
 }
