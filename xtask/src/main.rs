@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod local;
 mod manifest;
 mod paths;
@@ -58,6 +59,10 @@ enum Command {
     Tidy,
     /// Measure what docs/BENCHMARKS.md tells.
     Bench(bench::Options),
+    /// Look for inputs that make a parser panic, hang or eat memory.
+    Fuzz(fuzz::Options),
+    /// Compare with other people's verifiers and stores, in the workspace `oracles/`.
+    Oracles,
     /// Rewrite the golden files from what the code generates now.
     Bless,
 }
@@ -96,6 +101,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Setup => peers::setup().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Oracles => ci::oracles().map(|()| ExitCode::SUCCESS),
         Command::Bless => ci::bless().map(|()| ExitCode::SUCCESS),
     }
 }

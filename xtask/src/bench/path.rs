@@ -11,20 +11,9 @@ use anyhow::{Context as _, bail, ensure};
 use crate::manifest::{self, Place};
 use crate::{local, paths, process, programs};
 
-/// Options of `cargo xtask bench`.
-#[derive(clap::Args)]
-pub(crate) struct Options {
-    /// How often a plan and a later boot are measured; the median counts.
-    #[arg(long, default_value_t = 20)]
-    times: u32,
-    /// How often a deployment from nothing is measured.
-    #[arg(long, default_value_t = 3)]
-    births: u32,
-}
-
 /// Measures, prints a table, and removes the deployment; one that is there already is not touched.
-pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    ensure!(options.times > 0 && options.births > 0, "nothing is measured in no time");
+pub(super) fn run(times: u32, births: u32) -> anyhow::Result<ExitCode> {
+    ensure!(times > 0 && births > 0, "nothing is measured in no time");
     let path = paths::root().join("manifests/dev.toml");
     let Place::Local { deployment, address } = manifest::place(&path)? else {
         bail!("manifests/dev.toml is not for the local cloud")
@@ -34,17 +23,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     programs::build()?;
     local::start(&deployment, address)?;
 
-    let mut births = Vec::new();
-    for birth in 0..options.births {
+    let mut deployed = Vec::new();
+    for birth in 0..births {
         if birth > 0 {
             provisioner("destroy", &["--yes", &deployment, "--purge-master-key"])?;
         }
-        births.push(provisioner("deploy", &["--yes"])?);
+        deployed.push(provisioner("deploy", &["--yes"])?);
     }
-    let plans = repeat(options.times, || provisioner("plan", &[]))?;
+    let plans = repeat(times, || provisioner("plan", &[]))?;
     let (mut servings, mut boots) = (Vec::new(), Vec::new());
     let mut memory = Vec::new();
-    for _ in 0..options.times {
+    for _ in 0..times {
         provisioner("stop", &[])?;
         let (serving, whole) = boot(&deployment)?;
         servings.push(serving);
@@ -60,7 +49,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         process::say(&format!("| {what} | {times} | {figure} |"));
     };
     process::say("| what | measured | median |\n|---|---|---|");
-    line("deploy from nothing", births.len(), milliseconds(births)?);
+    line("deploy from nothing", deployed.len(), milliseconds(deployed)?);
     line("no-change plan", plans.len(), milliseconds(plans)?);
     line("later boot, process to serving", servings.len(), milliseconds(servings)?);
     line("deploy of a stopped group", boots.len(), milliseconds(boots)?);

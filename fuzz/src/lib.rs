@@ -1,0 +1,30 @@
+//! Every parser of outside bytes, as a function of the bytes that must return whatever they are.
+//!
+//! A target may assert what must hold for every input: that what was printed parses back, that what
+//! was accepted is what was read. `cargo xtask fuzz NAME` looks for inputs that make one panic;
+//! an ordinary test runs every target over its seeds in `fuzz/corpus/NAME/`, and an input that was
+//! once a finding stays there. Seeds are our own or forged: nobody else's data is among them.
+
+mod targets;
+
+/// A parser under test.
+pub struct Target {
+    /// Its name, the folder of its seeds.
+    pub name: &'static str,
+    /// Runs it over one input.
+    pub run: fn(&[u8]),
+}
+
+/// All of them, by name.
+pub const TARGETS: &[Target] = &[
+    Target { name: "maa_policy", run: targets::maa::policy },
+    Target { name: "manifest", run: targets::manifest::text },
+    Target { name: "release_policy", run: targets::maa::release_policy },
+    Target { name: "snp_report", run: targets::evidence::snp_report },
+];
+
+/// The target of that name.
+#[must_use]
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}

@@ -1,0 +1,5 @@
+//! The targets, one file for each crate whose parsers they are.
+
+pub(crate) mod evidence;
+pub(crate) mod maa;
+pub(crate) mod manifest;
