@@ -83,6 +83,20 @@ impl Cloud {
         Ok(())
     }
 
+    /// Ends the cloud, lets its state be exchanged, and starts it again on the same address.
+    ///
+    /// # Errors
+    /// The exchange's, or it does not come up.
+    pub fn exchange(
+        &mut self,
+        exchange: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.process.end();
+        exchange()?;
+        self.process = Process::start(self.claim.address(), &self.state)?;
+        Ok(())
+    }
+
     /// Its loopback address; the ports are 8443 (HTTPS), 8444 (proxy), 8480 (instance metadata) and 8200 (for the server).
     pub fn address(&self) -> Ipv4Addr {
         self.claim.address()

@@ -117,6 +117,11 @@ impl Deployment {
         self.folder.path()
     }
 
+    /// The provisioner's folder, which holds the cloud's too.
+    pub fn state(&self) -> PathBuf {
+        self.folder().join(".vouchsafe/dev")
+    }
+
     /// The manifest's file.
     pub fn manifest(&self) -> PathBuf {
         self.folder.path().join("manifests/dev.toml")

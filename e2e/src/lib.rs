@@ -5,9 +5,11 @@
 //! Other people's clients are Python scripts in `peers/`, run by the Python that `cargo xtask setup` prepares ([`peer`]).
 
 pub mod address;
+pub mod attacker;
 pub mod cloud;
 pub mod deployment;
 pub mod owner;
 pub mod peer;
 pub mod programs;
+pub mod saved;
 pub mod vault;

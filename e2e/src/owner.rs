@@ -87,7 +87,7 @@ pub fn ask(
     })
 }
 
-/// Gives the owner a built-in role on the whole subscription, as every owner can give it to itself.
+/// Gives the owner a built-in role on the whole subscription, as every owner can give it to itself. It may have it already.
 ///
 /// # Errors
 /// The resource manager refuses.
@@ -104,7 +104,10 @@ pub fn grant(cloud: &Cloud, role: &str) -> anyhow::Result<()> {
         "principalType": "ServicePrincipal",
     }});
     let token = token(cloud, "https://management.azure.com/")?;
-    call(cloud, &token, "PUT", &url, &body).map(drop)
+    let (status, answer) = ask(cloud, &token, "PUT", &url, &body)?;
+    let code = answer.pointer("/error/code").and_then(Value::as_str);
+    ensure!(status < 400 || code == Some("RoleAssignmentExists"), "{url}: {status}: {answer}");
+    Ok(())
 }
 
 /// The subscription of `manifests/dev.toml`.

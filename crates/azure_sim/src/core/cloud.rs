@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use uuid::Uuid;
 
 use super::faults::Faults;
@@ -95,6 +95,8 @@ pub struct Cloud {
     /// Bearer of the control host.
     pub control_token: String,
     pub(crate) stop: watch::Sender<bool>,
+    /// Held for reading while a request is served, for writing while the state is copied.
+    pub(crate) gate: RwLock<()>,
 }
 
 impl Cloud {
@@ -121,6 +123,7 @@ impl Cloud {
             entra_key: RsaSigner::open(&directory.join("keys/entra.p8"))?,
             control_token: control::token(&directory)?,
             stop: watch::Sender::new(false),
+            gate: RwLock::new(()),
             settings,
         });
         entra::ensure_administrator(&cloud)?;

@@ -1,5 +1,6 @@
 //! From a request to the service that answers it, by host name, with faults and counters around.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::StatusCode;
@@ -97,6 +98,10 @@ pub async fn dispatch(
         Some(Action::KillClient { pid }) => Some(pid),
         Some(_) | None => None,
     };
+    let copy = match &fault {
+        Some(Action::Save { folder, into }) => Some((folder.clone(), into.clone())),
+        Some(_) | None => None,
+    };
     let response = match fault {
         Some(Action::Cut) => {
             tracing::info!(family = family.label(), %line, "fault: cut");
@@ -110,13 +115,21 @@ pub async fn dispatch(
             tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
             serve(cloud, &family, request).await
         }
-        Some(Action::LoseResponse | Action::KillClient { .. } | Action::KillContainers) | None => {
-            serve(cloud, &family, request).await
-        }
+        Some(
+            Action::LoseResponse
+            | Action::KillClient { .. }
+            | Action::KillContainers
+            | Action::Save { .. },
+        )
+        | None => serve(cloud, &family, request).await,
     };
     let ok = response.status.as_u16() < 400;
     cloud.faults.count(response.operation.unwrap_or(family.label()), ok);
     tracing::info!(family = family.label(), %line, status = response.status.as_u16(), request = %id, lost = lose, "call");
+    if let Some((folder, into)) = copy {
+        save(cloud, folder, into, format!("{} {line} {}", family.label(), response.status.as_u16()))
+            .await;
+    }
     if crash {
         tracing::info!(killed = crate::aci::crash_all(), "fault: containers killed");
     }
@@ -142,7 +155,19 @@ pub async fn dispatch(
     })
 }
 
+/// Copies a folder while no request changes anything.
+async fn save(cloud: &Cloud, folder: PathBuf, into: PathBuf, call: String) {
+    let _alone = cloud.gate.write().await;
+    let saved = tokio::task::spawn_blocking(move || super::saving::save(&folder, &into, &call));
+    match saved.await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "fault: the folder was not saved"),
+        Err(error) => tracing::error!(%error, "fault: the folder was not saved"),
+    }
+}
+
 async fn serve(cloud: &Arc<Cloud>, family: &Family, request: Request) -> Response {
+    let _open = cloud.gate.read().await;
     let answer = match family {
         Family::Entra => entra::handle(cloud, request).await,
         Family::Arm => arm::handle(cloud, request).await,

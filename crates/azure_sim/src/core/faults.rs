@@ -3,6 +3,7 @@
 //! Written by the control host, asked by the dispatcher. Ours; real services have no such script.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,14 @@ pub enum Action {
     /// Performs, then ends every container's process and closes the connection: a server that dies
     /// just after its call took effect. Restart policies apply.
     KillContainers,
+    /// Performs, and before anybody is answered copies a folder while nothing else is served
+    /// ([`super::saving`]): what is left if everything dies just after the call took effect.
+    Save {
+        /// What is copied.
+        folder: PathBuf,
+        /// Where the copies go.
+        into: PathBuf,
+    },
 }
 
 /// The script and the counters.

@@ -28,6 +28,7 @@ pub mod http;
 pub mod inventory;
 pub mod keys;
 pub mod proxy;
+pub mod saving;
 pub mod server;
 pub mod store;
 pub mod tls;

@@ -1,4 +1,8 @@
 //! Built-in role definitions: ids from azure.md F.3; permissions as Microsoft's "Azure built-in roles" page lists them (of memory where F.3 says so).
+//!
+//! *Key Vault Certificate User* is as azure-rbac-catalog.org shows its JSON; *Certificates Officer* and *Purge Operator* have their ids from
+//! Microsoft's page "Provide access to Key Vault with Azure role-based access control" and their permissions of memory.
+//! *Key Vault Data Access Administrator* is not here: its meaning is in a condition, it has no data action, and it can grant only roles of this table.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -85,6 +89,16 @@ const TABLE: &[Row] = &[
         data_actions: &["Microsoft.KeyVault/vaults/secrets/*"] },
     Row { guid: uuid!("4633458b-17de-408a-b874-0445c86b69e6"), name: "Key Vault Secrets User", actions: &[], not_actions: &[],
         data_actions: &["Microsoft.KeyVault/vaults/secrets/getSecret/action", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"] },
+    Row { guid: uuid!("a4417e6f-fecd-4de8-b567-7b0420556985"), name: "Key Vault Certificates Officer", actions: VAULT_READ, not_actions: &[],
+        data_actions: &["Microsoft.KeyVault/vaults/certificatecas/*", "Microsoft.KeyVault/vaults/certificates/*",
+            "Microsoft.KeyVault/vaults/certificatecontacts/write"] },
+    Row { guid: uuid!("db79e9a7-68ee-4b58-9aeb-b90e7c24fcba"), name: "Key Vault Certificate User", actions: &[], not_actions: &[],
+        data_actions: &["Microsoft.KeyVault/vaults/certificates/read", "Microsoft.KeyVault/vaults/secrets/getSecret/action",
+            "Microsoft.KeyVault/vaults/secrets/readMetadata/action", "Microsoft.KeyVault/vaults/keys/read"] },
+    Row { guid: uuid!("a68e7c17-0ab2-4c09-9a58-125dae29748c"), name: "Key Vault Purge Operator",
+        actions: &["Microsoft.KeyVault/locations/deletedVaults/read", "Microsoft.KeyVault/locations/deletedVaults/purge/action",
+            "Microsoft.KeyVault/locations/operationResults/read"],
+        not_actions: &[], data_actions: &[] },
     Row { guid: uuid!("bbf86eb8-f7b4-4cce-96e4-18cddf81d86e"), name: "Attestation Contributor",
         actions: &["Microsoft.Attestation/attestationProviders/attestation/read", "Microsoft.Attestation/attestationProviders/attestation/write",
             "Microsoft.Attestation/attestationProviders/attestation/delete"],
