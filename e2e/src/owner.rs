@@ -5,14 +5,25 @@ use anyhow::{Context as _, ensure};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::cloud::{Cloud, wait_for};
+use crate::cloud::{Cloud, ServicePrincipal, wait_for};
 
 /// An access token of the owner for a resource, as `https://vault.azure.net`.
 ///
 /// # Errors
 /// Entra refuses.
 pub fn token(cloud: &Cloud, resource: &str) -> anyhow::Result<String> {
-    let principal = cloud.service_principal()?;
+    token_of(cloud, cloud.service_principal()?, resource)
+}
+
+/// An access token of a service principal.
+///
+/// # Errors
+/// Entra refuses.
+pub fn token_of(
+    cloud: &Cloud,
+    principal: ServicePrincipal,
+    resource: &str,
+) -> anyhow::Result<String> {
     let client = cloud.client()?;
     let form = [
         ("grant_type", "client_credentials".to_owned()),
@@ -92,7 +103,14 @@ pub fn ask(
 /// # Errors
 /// The resource manager refuses.
 pub fn grant(cloud: &Cloud, role: &str) -> anyhow::Result<()> {
-    let principal = cloud.service_principal()?;
+    grant_to(cloud, &cloud.service_principal()?, role)
+}
+
+/// Gives a service principal a built-in role on the whole subscription.
+///
+/// # Errors
+/// The resource manager refuses.
+pub fn grant_to(cloud: &Cloud, principal: &ServicePrincipal, role: &str) -> anyhow::Result<()> {
     let scope = format!("/subscriptions/{SUBSCRIPTION}");
     let name = uuid::Uuid::new_v4();
     let url = format!(
