@@ -127,8 +127,13 @@ pub async fn dispatch(
     cloud.faults.count(response.operation.unwrap_or(family.label()), ok);
     tracing::info!(family = family.label(), %line, status = response.status.as_u16(), request = %id, lost = lose, "call");
     if let Some((folder, into)) = copy {
-        save(cloud, folder, into, format!("{} {line} {}", family.label(), response.status.as_u16()))
-            .await;
+        save(
+            cloud,
+            folder,
+            into,
+            format!("{} {line} {}", family.label(), response.status.as_u16()),
+        )
+        .await;
     }
     if crash {
         tracing::info!(killed = crate::aci::crash_all(), "fault: containers killed");
