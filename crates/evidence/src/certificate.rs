@@ -76,6 +76,11 @@ impl<'a> Certificate<'a> {
         self.x509.get_extension_unique(oid).ok().flatten().map(|extension| extension.value)
     }
 
+    /// Whether an extension occurs, however often.
+    pub(crate) fn has_extension(&self, oid: &Oid<'_>) -> bool {
+        self.x509.extensions().iter().any(|extension| extension.oid == *oid)
+    }
+
     /// The serial number, which is unique under one issuer.
     pub(crate) fn serial(&self) -> &BigUint {
         &self.x509.serial

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::{
-    Allowed, Binding, DebugPolicy, KeyPolicy, MigrationPolicy, Refusal, ReportPolicy, Requirement,
-    SigningKey, SmtPolicy, SocketPolicy, Step, TcbFloor, VerifiedHardware,
+    Allowed, Binding, DebugPolicy, FirmwarePolicy, KeyPolicy, MigrationPolicy, ProvisionalPolicy,
+    Refusal, ReportPolicy, Requirement, SigningKey, SmtPolicy, SocketPolicy, Step, TcbFloor,
+    VerifiedHardware,
 };
 
 /// Performs the steps in order.
@@ -44,6 +45,8 @@ pub(crate) fn check(
             format_args!("guest svn {}", report.guest_svn),
         ));
     }
+    policy.report_ids.admit(Step::Image, &report.report_id)?;
+    policy.migration_agents.admit(Step::Image, &report.report_id_ma)?;
     policy.id_keys.admit(Step::IdKeys, &report.id_key_digest)?;
     policy.author_keys.admit(Step::IdKeys, &report.author_key_digest)?;
     policy.chips.admit(Step::Chip, &report.chip_id)
@@ -86,12 +89,45 @@ fn platform(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Re
         (policy.platform.alias_check, found.alias_check_complete(), "a completed alias check"),
         (policy.platform.ciphertext_hiding, found.ciphertext_hiding(), "ciphertext hiding"),
         (policy.platform.rapl_disabled, found.rapl_disabled(), "power measurement switched off"),
+        (policy.platform.smt_disabled, !found.smt_enabled(), "multithreading switched off"),
     ];
     match demands.into_iter().find(|(demand, on, _)| *demand == Requirement::Required && !on) {
-        None => Ok(()),
+        None => {}
         Some((_, _, expected)) => {
-            Err(Step::Platform.refuse(expected, format_args!("platform info {:#x}", found.0)))
+            return Err(
+                Step::Platform.refuse(expected, format_args!("platform info {:#x}", found.0))
+            );
         }
+    }
+    firmware(policy, hardware)?;
+    let report = hardware.report();
+    let vectors = [("launch", report.launch_mitigations), ("current", report.current_mitigations)];
+    for (name, vector) in vectors {
+        let vector = vector.unwrap_or(0);
+        if vector & policy.mitigations != policy.mitigations {
+            return Err(Step::Platform.refuse(
+                format_args!("{name} mitigations with all of {:#x}", policy.mitigations),
+                format_args!("{vector:#x}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn firmware(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Refusal> {
+    let FirmwarePolicy { least, provisional } = policy.firmware;
+    let (current, committed) =
+        (hardware.report().current_firmware, hardware.report().committed_firmware);
+    if current < least {
+        return Err(Step::Platform.refuse(format_args!("firmware {least} or later"), current));
+    }
+    let (current_tcb, committed_tcb) = (hardware.current_tcb(), hardware.committed_tcb());
+    match provisional {
+        ProvisionalPolicy::Refuse if current != committed => Err(Step::Platform
+            .refuse(format_args!("the committed firmware {committed} to run"), current)),
+        ProvisionalPolicy::Refuse if current_tcb != committed_tcb => Err(Step::Platform
+            .refuse(format_args!("the committed tcb to run ({committed_tcb})"), current_tcb)),
+        ProvisionalPolicy::Refuse | ProvisionalPolicy::Allow => Ok(()),
     }
 }
 

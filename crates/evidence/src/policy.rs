@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::{
-    Absence, ChipId, FamilyId, HostData, ImageId, KeyDigest, Measurement, Product, Revocation,
-    TcbFloor,
+    Absence, ChipId, FamilyId, FirmwareVersion, HostData, ImageId, KeyDigest, Measurement, Product,
+    ReportId, Revocation, TcbFloor,
 };
 
 /// The demands on a confidential container of Azure.
@@ -46,6 +46,11 @@ pub struct ReportPolicy {
     pub min_abi: AbiVersion,
     /// How the machine must be set up.
     pub platform: PlatformPolicy,
+    /// Which firmware may run.
+    pub firmware: FirmwarePolicy,
+    /// Mitigations that must have been in place at launch and now, as bits of the report's vectors; a report before
+    /// version 5 shows none.
+    pub mitigations: u64,
     /// Accepted HOST_DATA; a caller that appraises it later says [`Allowed::Any`].
     pub host_data: Allowed<HostData>,
     /// Accepted launch measurements, beside the endorsement.
@@ -56,6 +61,10 @@ pub struct ReportPolicy {
     pub image_ids: Allowed<ImageId>,
     /// The least GUEST_SVN of the ID block.
     pub min_guest_svn: u32,
+    /// Accepted runs of the guest, by REPORT_ID.
+    pub report_ids: Allowed<ReportId>,
+    /// Accepted migration agents, by REPORT_ID_MA, which is all ones where there is none.
+    pub migration_agents: Allowed<ReportId>,
     /// Accepted digests of the ID-block key.
     pub id_keys: Allowed<KeyDigest>,
     /// Accepted digests of the author key.
@@ -146,6 +155,26 @@ pub struct PlatformPolicy {
     pub ciphertext_hiding: Requirement,
     /// Power measurement is off.
     pub rapl_disabled: Requirement,
+    /// Multithreading is off on the whole machine, whatever the guest's policy allows.
+    pub smt_disabled: Requirement,
+}
+
+/// Which firmware may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirmwarePolicy {
+    /// The least version that runs.
+    pub least: FirmwareVersion,
+    /// Whether it must have been committed.
+    pub provisional: ProvisionalPolicy,
+}
+
+/// Whether firmware may run that is not committed, so that its host can still go back to an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProvisionalPolicy {
+    /// Yes: the floors hold for the committed TCB, too.
+    Allow,
+    /// Never: firmware and TCB that run must be those that are committed.
+    Refuse,
 }
 
 /// Whether a protection must be on.
@@ -188,12 +217,20 @@ impl ReportPolicy {
                 alias_check: Requirement::NotRequired,
                 ciphertext_hiding: Requirement::NotRequired,
                 rapl_disabled: Requirement::NotRequired,
+                smt_disabled: Requirement::NotRequired,
             },
+            firmware: FirmwarePolicy {
+                least: FirmwareVersion { major: 0, minor: 0, build: 0 },
+                provisional: ProvisionalPolicy::Allow,
+            },
+            mitigations: 0,
             host_data: Allowed::Any,
             measurements: Allowed::Any,
             family_ids: Allowed::Any,
             image_ids: Allowed::Any,
             min_guest_svn: 0,
+            report_ids: Allowed::Any,
+            migration_agents: Allowed::Any,
             id_keys: Allowed::Any,
             author_keys: Allowed::Any,
             chips: Allowed::Any,

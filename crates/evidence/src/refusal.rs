@@ -54,7 +54,7 @@ pub enum Step {
     Migration,
     /// The rest of the guest's policy: multithreading, sockets, ABI, the reserved one.
     GuestPolicy,
-    /// The machine is set up as demanded.
+    /// The machine is set up as demanded, and runs accepted firmware.
     Platform,
     /// Reported, committed and launch TCB are not above the current TCB.
     TcbOrder,
@@ -66,7 +66,7 @@ pub enum Step {
     HostData,
     /// The measurement is accepted.
     Measurement,
-    /// Family, image and SVN of the ID block are accepted.
+    /// Family, image and SVN of the ID block are accepted, and this run of the guest.
     Image,
     /// The keys of the ID block are accepted.
     IdKeys,

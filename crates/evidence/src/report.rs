@@ -6,6 +6,8 @@
 //! know, a signature algorithm other than ECDSA P-384 with SHA-384, and a signature field that cannot be one.
 //! All other fields are kept as they are, whatever their value.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::{
@@ -87,6 +89,12 @@ pub struct FirmwareVersion {
     pub major: u8,
     pub minor: u8,
     pub build: u8,
+}
+
+impl fmt::Display for FirmwareVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.build)
+    }
 }
 
 /// Bytes that cannot be a report.

@@ -46,8 +46,15 @@ impl<'a> Vek<'a> {
         let product = product(&certificate)?;
         let tcb = tcb(&certificate, product)?;
         let chip = match kind {
-            VekKind::Vcek => Some(chip(&certificate, product)?),
-            VekKind::Vlek => None,
+            VekKind::Vcek => {
+                absent(&certificate, &CSP, "a cloud provider in the certificate of a chip's key")?;
+                Some(chip(&certificate, product)?)
+            }
+            VekKind::Vlek => {
+                absent(&certificate, &HWID, "a chip in the certificate of a provider's key")?;
+                provider(&certificate)?;
+                None
+            }
         };
         Ok(Self { certificate, kind, product, tcb, chip })
     }
@@ -126,6 +133,25 @@ fn chip(certificate: &Certificate<'_>, product: Product) -> Result<ChipId, Fault
     Ok(ChipId::new(bytes))
 }
 
+/// The name of the cloud provider that holds a VLEK.
+fn provider(certificate: &Certificate<'_>) -> Result<(), Fault> {
+    match value(certificate, &CSP)? {
+        [IA5_STRING, length, text @ ..]
+            if usize::from(*length) == text.len() && !text.is_empty() && text.is_ascii() =>
+        {
+            Ok(())
+        }
+        _ => Err(("the name of a cloud provider".to_owned(), "something else".to_owned())),
+    }
+}
+
+fn absent(certificate: &Certificate<'_>, oid: &Oid<'_>, what: &str) -> Result<(), Fault> {
+    match certificate.has_extension(oid) {
+        false => Ok(()),
+        true => Err(("none of the other kind's extensions".to_owned(), what.to_owned())),
+    }
+}
+
 fn value<'c>(certificate: &'c Certificate<'_>, oid: &Oid<'_>) -> Result<&'c [u8], Fault> {
     certificate.extension(oid).ok_or_else(|| {
         (format!("one extension {oid} in the key's certificate"), "none or several".to_owned())
@@ -147,3 +173,4 @@ const SPL_7: Oid<'static> = oid!(1.3.6.1.4.1.3704.1.3.7);
 const SPL_8: Oid<'static> = oid!(1.3.6.1.4.1.3704.1.3.8);
 const SPL_9: Oid<'static> = oid!(1.3.6.1.4.1.3704.1.3.9);
 const HWID: Oid<'static> = oid!(1.3.6.1.4.1.3704.1.4);
+const CSP: Oid<'static> = oid!(1.3.6.1.4.1.3704.1.5);

@@ -20,14 +20,14 @@ pub struct VerifiedReport {
 /// The steps, in the order in which they are performed; the first that fails is the answer:
 ///
 /// 1. *report structure*: 1184 bytes, version 2 to 5, ECDSA P-384 with SHA-384, a well-formed signature field.
-/// 2. *certificates*: PEM, at most six; the first is a VCEK's or a VLEK's with AMD's extensions.
+/// 2. *certificates*: PEM, at most six; the first is a VCEK's or a VLEK's with AMD's extensions, and none of the other's.
 /// 3. *report signature*: that key signed the raw bytes 0 to 671.
 /// 4. *root*: one of the certificates is a pinned root, by SHA-256 of its DER.
 /// 5. *chain*: the root signed ASK (or ASVK) and that signed the VEK, with RSA-PSS and SHA-384, each being an authority
 ///    of the right name for the product and the kind of key.
 /// 6. *validity*: all three are valid at `now`.
-/// 7. *revocation*: where the policy has revocation lists, one is signed by this root and in force, and it names neither
-///    root nor ASK.
+/// 7. *revocation*: where the policy demands revocation lists, one is signed by this root and in force; where it has any,
+///    that of this root names neither root nor ASK.
 /// 8. *product*: VEK, root and the report's family and model agree.
 /// 9. *chip of the key*: the VCEK is that of the report's chip.
 /// 10. *tcb of the key*: each part of the VEK's TCB is that of the reported TCB.
@@ -36,13 +36,14 @@ pub struct VerifiedReport {
 /// 13. *debug*: the guest's policy does not allow debugging.
 /// 14. *migration*: the guest's policy does not allow a migration agent.
 /// 15. *guest policy*: the reserved one, multithreading, sockets, least ABI.
-/// 16. *platform*: alias check, ciphertext hiding and power measurement as demanded.
+/// 16. *platform*: alias check, ciphertext hiding, power measurement and multithreading as demanded, the firmware's version
+///     and whether it is committed, and the mitigations of launch and now.
 /// 17. *tcb order*: no part of reported, committed and launch TCB is above the current TCB.
 /// 18. *tcb floor*: the product has a floor, and no part of reported, committed and launch TCB is below it.
 /// 19. *binding*: REPORT_DATA is `binding`, all 64 bytes.
 /// 20. *host data*: HOST_DATA is accepted.
 /// 21. *measurement*: MEASUREMENT is accepted.
-/// 22. *image*: family id, image id and guest SVN are accepted.
+/// 22. *image*: family id, image id, guest SVN and the report ids of the guest and its migration agent are accepted.
 /// 23. *id-block keys*: the digests of ID key and author key are accepted.
 /// 24. *chip*: the chip is accepted.
 /// 25. *endorsement structure*: a tagged COSE_Sign1 in one of the two forms, with all that the form has.

@@ -52,6 +52,8 @@ pub struct VekCertificate {
     pub tcb: [u8; 8],
     /// The hwid extension, which only a VCEK has.
     pub hwid: Option<Vec<u8>>,
+    /// The name of the cloud provider, which only a VLEK has.
+    pub provider: Option<&'static str>,
     /// Valid from.
     pub not_before: Timestamp,
     /// Valid until.
@@ -126,6 +128,7 @@ impl Chip {
             product_name: product.extension().to_owned(),
             tcb: tcb.bytes(product),
             hwid,
+            provider: (kind == VekKind::Vlek).then_some("vouchsafe"),
             not_before: NOT_BEFORE,
             not_after: NOT_AFTER,
             point,
@@ -245,8 +248,8 @@ impl VekCertificate {
         if let Some(hwid) = &self.hwid {
             all.push(of("4", hwid.clone()));
         }
-        if self.kind == VekKind::Vlek {
-            all.push(of("5", der::ia5("vouchsafe")));
+        if let Some(provider) = self.provider {
+            all.push(of("5", der::ia5(provider)));
         }
         all
     }

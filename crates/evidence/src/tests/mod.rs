@@ -1,6 +1,7 @@
 //! Whole evidence, forged and real.
 
 mod corpus;
+mod fields;
 mod mutations;
 mod steps;
 mod vm;

@@ -6,9 +6,10 @@ use forged_root::{Chip, Form, Product, Tcb, Value, amd, uvm_leaf};
 
 use super::{NOW, Sample, forged_floors};
 use crate::{
-    AbiVersion, Allowed, Anchors, Binding, ChipId, DebugPolicy, EndorsementForm, FamilyId,
-    HostData, ImageId, KeyDigest, KeyPolicy, Measurement, MigrationPolicy, RawEvidence,
-    Requirement, Revocation, Sha256, SmtPolicy, SocketPolicy, Step,
+    AbiVersion, Absence, Allowed, Anchors, Binding, ChipId, DebugPolicy, EndorsementForm, FamilyId,
+    FirmwarePolicy, FirmwareVersion, HostData, ImageId, KeyDigest, KeyPolicy, Measurement,
+    MigrationPolicy, ProvisionalPolicy, RawEvidence, ReportId, Requirement, Revocation,
+    RevocationStatus, Sha256, SmtPolicy, SocketPolicy, Step,
 };
 
 #[test]
@@ -83,11 +84,23 @@ fn accepts_what_the_formats_leave_open() {
         s.policy.report.platform.ciphertext_hiding = Requirement::Required;
         s.policy.report.platform.rapl_disabled = Requirement::Required;
     });
+    accepts("a machine without multithreading where that is demanded", |s| {
+        s.fields.platform_info &= !1;
+        s.policy.report.platform.smt_disabled = Requirement::Required;
+    });
+    accepts("committed firmware where that is demanded, of the least version", |s| {
+        s.policy.report.firmware = FirmwarePolicy {
+            least: FirmwareVersion { major: 1, minor: 55, build: 29 },
+            provisional: ProvisionalPolicy::Refuse,
+        };
+    });
     accepts("named values", |s| {
         s.policy.report.host_data = Allowed::only([HostData::new([7; 32]), HostData::new([8; 32])]);
         s.policy.report.measurements = Allowed::only([Measurement::new(s.fields.measurement)]);
         s.policy.report.family_ids = Allowed::only([FamilyId::new(s.fields.family_id)]);
         s.policy.report.image_ids = Allowed::only([ImageId::new(s.fields.image_id)]);
+        s.policy.report.report_ids = Allowed::only([ReportId::new(s.fields.report_id)]);
+        s.policy.report.migration_agents = Allowed::only([ReportId::new([0xff; 32])]);
         s.policy.report.min_guest_svn = s.fields.guest_svn;
         s.policy.report.id_keys = Allowed::only([KeyDigest::new([0; 48])]);
         s.policy.report.author_keys = Allowed::only([KeyDigest::new([0; 48])]);
@@ -152,6 +165,16 @@ fn step_2_certificates() {
     milan("another product", |s| s.chip.certificate.product_name = "Venice".to_owned());
     milan("a chip id that is too short", |s| s.chip.certificate.hwid = Some(vec![0; 63]));
     milan("no chip id", |s| s.chip.certificate.hwid = None);
+    milan("a provider in a chip's key", |s| s.chip.certificate.provider = Some("someone"));
+    let vlek = |what, change: fn(&mut Sample)| {
+        refused(Step::Certificates, what, Product::Milan, |s| {
+            *s = Sample::vlek(Product::Milan);
+            change(s);
+        });
+    };
+    vlek("no provider", |s| s.chip.certificate.provider = None);
+    vlek("a provider without a name", |s| s.chip.certificate.provider = Some(""));
+    vlek("a chip in a provider's key", |s| s.chip.certificate.hwid = Some(vec![0; 64]));
     milan("turin's layout", |s| s.chip.certificate.product_name = "Turin".to_owned());
 }
 
@@ -308,6 +331,7 @@ fn crl(product: Product, revoked: &[u64], until: &str) -> Vec<u8> {
 }
 
 const LATER: &str = "2026-12-01T00:00:00Z";
+const OVER: &str = "2026-02-01T00:00:00Z";
 
 #[test]
 fn step_7_revocation() {
@@ -336,6 +360,45 @@ fn step_7_revocation() {
         let mut forged = crl(product, &[], LATER);
         *forged.last_mut().unwrap() ^= 1;
         refused("another signature", vec![forged]);
+        let early = forged_root::amd_crl(
+            product,
+            &[],
+            NOW + std::time::Duration::from_secs(1),
+            LATER.parse().unwrap(),
+        );
+        refused("not yet in force", vec![early]);
+        refused("an outdated one that revokes nothing", vec![crl(product, &[], OVER)]);
+    }
+}
+
+#[test]
+fn step_7_revocation_where_a_list_is_not_demanded() {
+    let status = |revocation: Revocation| {
+        let mut sample = Sample::new(Product::Milan, Form::Json);
+        sample.policy.report.revocation = revocation;
+        sample.verify().map(|verified| verified.hardware().revocation())
+    };
+    let list = |revoked: &[u64], until| vec![crl(Product::Milan, revoked, until)];
+    let not_revoked =
+        |until: &str| Ok(RevocationStatus::NotRevoked { until: until.parse().unwrap() });
+    assert_eq!(status(Revocation::Required(list(&[], LATER))), not_revoked(LATER));
+    assert_eq!(status(Revocation::IfPresent(list(&[], LATER))), not_revoked(LATER));
+    assert_eq!(status(Revocation::IfPresent(list(&[7], OVER))), not_revoked(OVER));
+    let unknown = |why| Ok(RevocationStatus::Unknown(why));
+    for absence in [Absence::NotConsulted, Absence::Unavailable] {
+        assert_eq!(status(Revocation::Absent(absence)), unknown(absence));
+    }
+    let mut forged = list(&[1], LATER);
+    *forged[0].last_mut().unwrap() ^= 1;
+    for unusable in [vec![], vec![crl(Product::Genoa, &[1], LATER)], vec![vec![1]], forged] {
+        assert_eq!(status(Revocation::IfPresent(unusable)), unknown(Absence::Unavailable));
+    }
+    // What was revoked stays revoked.
+    for until in [LATER, OVER] {
+        for serial in [0, 1] {
+            let refusal = status(Revocation::IfPresent(list(&[serial], until))).unwrap_err();
+            assert_eq!(refusal.step, Step::Revocation, "{refusal}");
+        }
     }
 }
 
@@ -431,14 +494,33 @@ fn steps_12_to_16_guest_and_platform() {
         check(Step::Platform, "power measurement", |s| {
             s.policy.report.platform.rapl_disabled = Requirement::Required;
         });
+        check(Step::Platform, "multithreading of the machine", |s| {
+            s.policy.report.platform.smt_disabled = Requirement::Required;
+        });
+        check(Step::Platform, "old firmware", |s| {
+            s.policy.report.firmware.least = FirmwareVersion { major: 1, minor: 56, build: 0 };
+        });
+        check(Step::Platform, "firmware that is not committed", |s| {
+            s.policy.report.firmware.provisional = ProvisionalPolicy::Refuse;
+            s.fields.committed_firmware[0] -= 1;
+        });
+        check(Step::Platform, "a tcb that is not committed", |s| {
+            s.policy.report.firmware.provisional = ProvisionalPolicy::Refuse;
+            s.fields.committed_tcb[7] -= 1;
+        });
+        check(Step::Platform, "a mitigation", |s| s.policy.report.mitigations = 1 << 40);
     }
+    refused(Step::Platform, "a mitigation that was not there at launch", Product::Turin, |s| {
+        s.policy.report.mitigations = 1;
+        s.fields.launch_mitigations = 0;
+    });
 }
 
 /// The bytes of a report's TCB that are components.
-fn components(product: Product) -> [usize; 4] {
+pub(super) fn components(product: Product) -> Vec<usize> {
     match product {
-        Product::Milan | Product::Genoa => [0, 1, 6, 7],
-        Product::Turin => [0, 1, 3, 7],
+        Product::Milan | Product::Genoa => vec![0, 1, 6, 7],
+        Product::Turin => vec![0, 1, 2, 3, 7],
     }
 }
 
@@ -527,6 +609,12 @@ fn steps_20_to_24_accepted_values() {
     });
     check(Step::Image, "image", |s| {
         s.policy.report.image_ids = Allowed::only([ImageId::new([0; 16])]);
+    });
+    check(Step::Image, "another run", |s| {
+        s.policy.report.report_ids = Allowed::only([ReportId::new([0; 32])]);
+    });
+    check(Step::Image, "another migration agent", |s| {
+        s.policy.report.migration_agents = Allowed::only([ReportId::new([0; 32])]);
     });
     check(Step::Image, "guest svn", |s| s.policy.report.min_guest_svn = 3);
     check(Step::IdKeys, "id key", |s| {
