@@ -19,6 +19,7 @@ mod ioctl;
 mod sev_guest;
 mod sev_legacy;
 mod simulated;
+mod tsm;
 
 /// Something that can say what runs here.
 pub trait Attester: fmt::Debug + Send + Sync {
@@ -29,7 +30,8 @@ pub trait Attester: fmt::Debug + Send + Sync {
 /// Which device makes the reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// The processor, by `/dev/sev-guest`, or `/dev/sev` on older kernels.
+    /// The processor: by `/dev/sev-guest`, by the kernel's common interface where that device is not there, or by
+    /// `/dev/sev` on older kernels.
     Silicon,
     /// The socket `insecure-snp-device` in the security context, which the local cloud serves.
     InsecureSimulated,
@@ -46,9 +48,17 @@ pub struct Container {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttesterError {
-    /// Neither device exists.
-    #[error("there is no SEV-SNP device: neither {} nor {}", sev_guest::DEVICE, sev_legacy::DEVICE)]
+    /// No device exists.
+    #[error(
+        "there is no SEV-SNP device: none of {}, {}, {}",
+        sev_guest::DEVICE,
+        tsm::FOLDER,
+        sev_legacy::DEVICE
+    )]
     NoDevice,
+    /// The machine is confidential, but not by SEV-SNP.
+    #[error("the kernel's reports are those of {0:?}, not of sev_guest")]
+    Provider(String),
     /// The device could not be opened, or broke off.
     #[error("asking {} for a report", .0.display())]
     Device(PathBuf, #[source] std::io::Error),
@@ -71,7 +81,7 @@ impl AttesterError {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::NoDevice | Self::Device(..) => {
+            Self::NoDevice | Self::Device(..) | Self::Provider(_) => {
                 "run in a confidential container group, or as a workload of the local cloud"
             }
             Self::Firmware(_) | Self::Answer(_) => "start the container group again",
@@ -86,6 +96,7 @@ impl AttesterError {
 #[derive(Debug)]
 enum Found {
     SevGuest,
+    Tsm,
     Sev,
     InsecureSimulated(PathBuf),
 }
@@ -98,18 +109,23 @@ impl Container {
                 Found::InsecureSimulated(security_context.join(simulated::SOCKET))
             }
             Device::Silicon if Path::new(sev_guest::DEVICE).exists() => Found::SevGuest,
+            Device::Silicon if Path::new(tsm::FOLDER).exists() => Found::Tsm,
             Device::Silicon if Path::new(sev_legacy::DEVICE).exists() => Found::Sev,
             Device::Silicon => return Err(AttesterError::NoDevice),
         };
         Ok(Self { security_context: security_context.to_owned(), device })
     }
 
-    fn report(&self, binding: &Binding) -> Result<Vec<u8>, AttesterError> {
-        let report = match &self.device {
-            Found::SevGuest => sev_guest::report(binding)?,
-            Found::Sev => sev_legacy::report(binding)?,
-            Found::InsecureSimulated(socket) => simulated::report(socket, binding)?,
+    /// A report, and the certificates if the device has them beside it.
+    fn report(&self, binding: &Binding) -> Result<tsm::Answer, AttesterError> {
+        let alone = |report| tsm::Answer { report, certificates: None };
+        let answer = match &self.device {
+            Found::SevGuest => alone(sev_guest::report(binding)?),
+            Found::Tsm => tsm::report(binding)?,
+            Found::Sev => alone(sev_legacy::report(binding)?),
+            Found::InsecureSimulated(socket) => alone(simulated::report(socket, binding)?),
         };
+        let report = &answer.report;
         if report.len() != REPORT {
             return Err(AttesterError::Answer("1184 bytes"));
         }
@@ -117,7 +133,7 @@ impl Container {
         if report.get(0x50..0x90) != Some(binding.as_bytes().as_slice()) {
             return Err(AttesterError::Answer("the REPORT_DATA that was asked for"));
         }
-        Ok(report)
+        Ok(answer)
     }
 
     fn file(&self, name: &str) -> Result<Option<Vec<u8>>, AttesterError> {
@@ -145,13 +161,17 @@ impl Container {
 
 impl Attester for Container {
     fn evidence(&self, binding: &Binding) -> Result<RawEvidence, AttesterError> {
-        let certificates = self.needed(CERTIFICATES)?;
         // Newer hosts give the endorsement in both forms, later ones perhaps in the new one only.
         let endorsement = match self.file(ENDORSEMENT)? {
             Some(endorsement) => endorsement,
             None => self.needed(TRANSPARENT_ENDORSEMENT)?,
         };
-        let report = self.report(binding)?;
+        let tsm::Answer { report, certificates } = self.report(binding)?;
+        let certificates = match (self.file(CERTIFICATES)?, certificates) {
+            (Some(of_the_platform), _) => of_the_platform,
+            (None, Some(of_the_device)) => of_the_device,
+            (None, None) => self.needed(CERTIFICATES)?,
+        };
         RawEvidence::from_security_context(report, &certificates, &endorsement)
             .map_err(AttesterError::SecurityContext)
     }
