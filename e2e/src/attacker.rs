@@ -11,9 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, wait_for};
-use crate::owner::{
-    self, ATTESTATION_CONTRIBUTOR, BLOB_CONTRIBUTOR, VAULT_ADMINISTRATOR,
-};
+use crate::owner::{self, ATTESTATION_CONTRIBUTOR, BLOB_CONTRIBUTOR, VAULT_ADMINISTRATOR};
 
 /// The attacker's hands.
 #[derive(Debug)]
@@ -103,7 +101,8 @@ impl<'a> Attacker<'a> {
         let mut next = Some(format!("{VAULT}/{list}?api-version=7.4"));
         while let Some(url) = next {
             let page = owner::call(self.cloud, &self.vault, "GET", &url, &Value::Null)?;
-            items.extend(page.get("value").and_then(Value::as_array).into_iter().flatten().cloned());
+            items
+                .extend(page.get("value").and_then(Value::as_array).into_iter().flatten().cloned());
             next = page.get("nextLink").and_then(Value::as_str).map(str::to_owned);
         }
         Ok(items)
@@ -178,12 +177,7 @@ impl<'a> Attacker<'a> {
         Ok(())
     }
 
-    fn blob_call(
-        &self,
-        method: &str,
-        path: &str,
-        body: Vec<u8>,
-    ) -> anyhow::Result<(u16, Vec<u8>)> {
+    fn blob_call(&self, method: &str, path: &str, body: Vec<u8>) -> anyhow::Result<(u16, Vec<u8>)> {
         let client = self.cloud.client()?;
         let method = reqwest::Method::from_bytes(method.as_bytes())?;
         let request = client
@@ -261,8 +255,7 @@ impl<'a> Attacker<'a> {
     /// # Errors
     /// There is none.
     pub fn group(&self) -> anyhow::Result<String> {
-        let path =
-            format!("{GROUP}/providers/Microsoft.ContainerInstance/containerGroups");
+        let path = format!("{GROUP}/providers/Microsoft.ContainerInstance/containerGroups");
         let listed = self.arm("GET", &path, "2023-05-01", &Value::Null)?;
         listed
             .pointer("/value/0/id")

@@ -138,7 +138,11 @@ fn everything_killed_after_any_request_is_finished_by_the_next_deploy() -> anyho
     ensure!(!odd(&undisturbed.secrets) && !odd(&undisturbed.blobs), "{undisturbed:?}");
     // Where it was hardest: the store's container without the role on it, the key without the bundle that names it, the
     // store without the bundle that names it.
-    let hard = ["arm PUT */containers/vouchsafe ", "keyvault POST /keys/*/create 200", "blob PUT */log/*1 201"];
+    let hard = [
+        "arm PUT */containers/vouchsafe ",
+        "keyvault POST /keys/*/create 200",
+        "blob PUT */log/*1 201",
+    ];
     let fits = |call: &str, pattern: &str| {
         let mut rest = call;
         pattern.split('*').all(|part| match rest.split_once(part) {
@@ -177,7 +181,11 @@ fn everything_killed_after_any_request_is_finished_by_the_next_deploy() -> anyho
 }
 
 /// Goes on from a saved state to the same healthy deployment.
-fn continued(deployment: &mut Deployment, place: &Saved, undisturbed: &Remains) -> anyhow::Result<()> {
+fn continued(
+    deployment: &mut Deployment,
+    place: &Saved,
+    undisturbed: &Remains,
+) -> anyhow::Result<()> {
     let born = place.first_commit()?;
     deployment.go_back(place)?;
     let mut ended = healthy(deployment)?;
@@ -187,7 +195,8 @@ fn continued(deployment: &mut Deployment, place: &Saved, undisturbed: &Remains) 
     } else {
         // Shares of a birth that was cut off count for nothing, and a server has no right to delete them.
         let (five, two) = (5, 2);
-        let strays = |set: &BTreeSet<String>| set.iter().filter(|name| name.starts_with("stray")).count();
+        let strays =
+            |set: &BTreeSet<String>| set.iter().filter(|name| name.starts_with("stray")).count();
         ensure!(strays(&ended.secrets) <= five && strays(&ended.blobs) <= two, "{ended:?}");
         let own = |name: &String| !name.starts_with("stray");
         ended.secrets.retain(own);

@@ -213,7 +213,12 @@ fn a_key_that_was_there_before_ours_is_not_adopted() -> anyhow::Result<()> {
     deployment.cloud().control(Verb::Put, "/faults", &refusal)?;
     // Also what a permanent error says: what was being done, the call, Azure's code and text, and what to try.
     let told = deployment.deploy()?.with(1)?.text();
-    for part in ["making the master key dev-", "400", "InternalServerError", "the fault script failed this call"] {
+    for part in [
+        "making the master key dev-",
+        "400",
+        "InternalServerError",
+        "the fault script failed this call",
+    ] {
         ensure!(told.contains(part), "no `{part}` in: {told}");
     }
     ensure!(told.contains("try"), "what to try: {told}");
@@ -251,7 +256,10 @@ fn a_pinned_version_that_differs_is_refused_with_its_remedy() -> anyhow::Result<
     let cases: [(&str, Vec<(String, Value)>, &str); 4] = [
         (
             "another public half",
-            vec![(format!("{at}/public/ec/x"), json!(hex(x))), (format!("{at}/public/ec/y"), json!(hex(y)))],
+            vec![
+                (format!("{at}/public/ec/x"), json!(hex(x))),
+                (format!("{at}/public/ec/y"), json!(hex(y))),
+            ],
             "has the public half",
         ),
         (
@@ -299,8 +307,11 @@ fn a_reset_of_the_attestation_policy_is_drift_and_is_repaired() -> anyhow::Resul
     let token = owner::token(cloud, "https://attest.azure.net")?;
     let reset = |jws: String| -> anyhow::Result<u16> {
         let client = cloud.client()?;
-        let url = format!("https://{PROVIDER}.weu.attest.azure.net/policies/SevSnpVm:reset?api-version=2020-10-01");
-        let call = client.post(url).bearer_auth(&token).header("content-type", "text/plain").body(jws);
+        let url = format!(
+            "https://{PROVIDER}.weu.attest.azure.net/policies/SevSnpVm:reset?api-version=2020-10-01"
+        );
+        let call =
+            client.post(url).bearer_auth(&token).header("content-type", "text/plain").body(jws);
         e2e::cloud::wait_for(async { Ok(call.send().await?.status().as_u16()) })
     };
     ensure!(reset("eyJhbGciOiJub25lIn0..".to_owned())? >= 400, "an administrator cannot");
@@ -426,7 +437,8 @@ fn attest(cloud: &Cloud, provider: &str, host_data: &str) -> anyhow::Result<Opti
         "Endorsements": b64url(endorsements.to_string().as_bytes())});
     let body = json!({"report": b64url(evidence.to_string().as_bytes()),
         "runtimeData": {"data": b64url(runtime.as_bytes()), "dataType": "JSON"}});
-    let url = format!("https://{provider}.weu.attest.azure.net/attest/SevSnpVm?api-version=2022-08-01");
+    let url =
+        format!("https://{provider}.weu.attest.azure.net/attest/SevSnpVm?api-version=2022-08-01");
     let (_, told) = owner::ask(cloud, "none is needed", "POST", &url, &body)?;
     Ok(told.get("token").and_then(Value::as_str).map(str::to_owned))
 }

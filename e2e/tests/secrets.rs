@@ -108,7 +108,10 @@ fn secrets(deployment: &Deployment, attacker: &Attacker<'_>) -> anyhow::Result<V
     let password = open(Artefact::TlsPassword)?;
     let pem = attacker.history(&Artefact::Tls.secret_name("dev"))?.pop().context("TLS")?;
     let pkcs8 = protocol::encrypted_key::open(&pem, &password)?.to_vec();
-    found.push(("the TLS key".to_owned(), self::scalar(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)?.0));
+    found.push((
+        "the TLS key".to_owned(),
+        self::scalar(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)?.0,
+    ));
     found.push(("the TLS key's PKCS#8".to_owned(), pkcs8));
     found.push(("the TLS key's password".to_owned(), password));
     let stored = open(Artefact::StorageKey)?;
@@ -184,7 +187,8 @@ fn combine(shares: &[Vec<u8>]) -> anyhow::Result<Vec<u8>> {
         product
     };
     let inverse = |a: u8| (0..=u8::MAX).find(|one| mul(a, *one) == 1).unwrap_or(0);
-    let points: Vec<(u8, Vec<u8>)> = shares.iter().map(|s| point_of(s)).collect::<Result<_, _>>()?;
+    let points: Vec<(u8, Vec<u8>)> =
+        shares.iter().map(|s| point_of(s)).collect::<Result<_, _>>()?;
     let mut value = vec![0; 32];
     for (x, y) in &points {
         let others = points.iter().filter(|(other, _)| other != x);
@@ -301,7 +305,8 @@ fn everything(
     // Attestation: policy and its signers.
     let token = owner::token(deployment.cloud(), "https://attest.azure.net")?;
     for path in ["policies/SevSnpVm", "certificates", "certs", ".well-known/openid-configuration"] {
-        let url = format!("https://vouchsafedev.weu.attest.azure.net/{path}?api-version=2020-10-01");
+        let url =
+            format!("https://vouchsafedev.weu.attest.azure.net/{path}?api-version=2020-10-01");
         let told = owner::call(deployment.cloud(), &token, "GET", &url, none)?;
         keep(path, told.to_string().into_bytes());
         let parts = told.get("token").and_then(Value::as_str).unwrap_or_default().split('.');

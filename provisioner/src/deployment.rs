@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::lock::Lock;
 use crate::signing::{self, Signer};
 use crate::state::{self, State};
+use crate::tls;
 
 /// What a command is about.
 #[derive(Debug)]
@@ -101,6 +102,13 @@ impl Deployment {
     #[must_use]
     pub fn tls_chain_path(&self) -> PathBuf {
         self.state.path("tls-ca.pem")
+    }
+
+    /// The certificate in the PKCS#12 file that the manifest names, if the file is at hand and its password opens it.
+    #[must_use]
+    pub fn brought(&self) -> Option<tls::Certificate> {
+        let file = self.manifest.tls().pkcs12.as_ref()?;
+        tls::Certificate::brought(&self.beside(file.as_str()))
     }
 
     /// A signer whose key is at hand.

@@ -5,6 +5,7 @@
 //! is made here signs one certificate and is forgotten: whoever trusts it trusts just that server.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use aws_lc_rs::rand::SecureRandom;
 use evidence::Sha256;
@@ -76,6 +77,21 @@ pub fn make(
     seal(&[certificate.der().to_vec(), ca_certificate.der().to_vec()], &pkcs8, rng)
 }
 
+/// Reads a PKCS#12 file; its password is in the environment.
+///
+/// # Errors
+/// It cannot be read, and those of [`import`].
+pub fn import_file(path: &Path, rng: &dyn SecureRandom) -> Result<Material, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::of(format!("reading {}", path.display()), error, "check [tls] pkcs12")
+    })?;
+    import(&bytes, &password(), rng)
+}
+
+fn password() -> Zeroizing<String> {
+    Zeroizing::new(std::env::var(PASSWORD).unwrap_or_default())
+}
+
 /// Takes key and chain out of a PKCS#12 file.
 ///
 /// # Errors
@@ -119,6 +135,19 @@ impl Certificate {
         let blocks = pem::parse_many(text).ok()?;
         let block = blocks.into_iter().find(|block| block.tag() == "CERTIFICATE")?;
         Self::parse(block.contents())
+    }
+
+    /// Reads the certificate in a PKCS#12 file, if there is the file and its password opens it.
+    #[must_use]
+    pub fn brought(path: &Path) -> Option<Self> {
+        let store = KeyStore::from_pkcs12(
+            &std::fs::read(path).ok()?,
+            &password(),
+            Pkcs12ImportPolicy::Strict,
+        );
+        let store = store.ok()?;
+        let (_, chain) = store.private_key_chain()?;
+        Self::parse(chain.certs().first()?.as_der())
     }
 
     /// Reads a certificate.
@@ -175,6 +204,9 @@ fn validity(params: &mut CertificateParams, now: Timestamp) -> Result<(), Failur
 
 /// Browsers and Apple's clients accept no more.
 const VALID_DAYS: i64 = 397;
+
+/// The environment variable with the password of a PKCS#12 file.
+const PASSWORD: &str = "VOUCHSAFE_PKCS12_PASSWORD";
 
 #[cfg(test)]
 mod tests {

@@ -74,12 +74,7 @@ impl Applying<'_> {
         let wanted = self.deployment.manifest.tls();
         match (wanted.source, &wanted.pkcs12) {
             (TlsSource::Pkcs12, Some(file)) => {
-                let path = self.deployment.beside(file.as_str());
-                let bytes = std::fs::read(&path).map_err(|error| {
-                    Failure::of(format!("reading {}", path.display()), error, "check [tls] pkcs12")
-                })?;
-                let password = zeroize::Zeroizing::new(std::env::var(PASSWORD).unwrap_or_default());
-                tls::import(&bytes, &password, &rng)
+                tls::import_file(&self.deployment.beside(file.as_str()), &rng)
             }
             (TlsSource::Pkcs12 | TlsSource::Provisioner | TlsSource::Server, _) => {
                 tls::make(self.deployment.name(), &wanted.names, self.now(), &rng)
@@ -163,6 +158,3 @@ impl Applying<'_> {
         Ok(stored.during(doing)?.version.as_str().to_owned())
     }
 }
-
-/// The environment variable with the password of a PKCS#12 file.
-const PASSWORD: &str = "VOUCHSAFE_PKCS12_PASSWORD";

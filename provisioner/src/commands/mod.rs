@@ -82,6 +82,7 @@ impl Scene {
             record: Record::read(&self.deployment.state, self.deployment.name())?,
             adopt: target.adopt_master_key.clone(),
             new_store: if target.begin_new_store { NewStore::Permitted } else { NewStore::Refused },
+            brought: self.deployment.brought(),
         })
     }
 

@@ -12,6 +12,7 @@ use super::{BundleDraft, Intent, KeyChoice, Local, NewStore, Operation, Plan, re
 use crate::inventory::{
     Birth, FoundArtefact, FoundBundle, FoundManifest, Inventory, Reading, Vault,
 };
+use crate::tls::Certificate;
 
 pub(super) fn plan(
     intent: Intent<'_>,
@@ -35,7 +36,7 @@ pub(super) fn plan(
         FoundBundle::Signed(_) | FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     };
     let Ok(identity) = identity(have, local, signed, plan) else { return };
-    let (keep, wrap) = artefacts(intent, have, vault, signed, &key, plan);
+    let (keep, wrap) = artefacts(intent, have, local, (vault, signed), &key, plan);
     let draft = BundleDraft {
         serial: next_serial(signed, local),
         minimum_revision: signed.map_or(plan.revision, |body| body.minimum_revision),
@@ -172,8 +173,8 @@ fn identity(
 fn artefacts(
     intent: Intent<'_>,
     have: &Inventory,
-    vault: &Vault,
-    signed: Option<&BundleBody>,
+    local: &Local,
+    (vault, signed): (&Vault, Option<&BundleBody>),
     key: &KeyChoice,
     plan: &mut Plan,
 ) -> (BTreeMap<Artefact, SecretRef>, BTreeSet<Artefact>) {
@@ -197,7 +198,11 @@ fn artefacts(
         TlsSource::Server => {}
         TlsSource::Provisioner | TlsSource::Pkcs12 => {
             let pair = [Artefact::Tls, Artefact::TlsPassword];
-            match (state(Artefact::Tls), state(Artefact::TlsPassword), stale(intent, vault)) {
+            match (
+                state(Artefact::Tls),
+                state(Artefact::TlsPassword),
+                stale(intent, local, vault, plan),
+            ) {
                 (Ok(tls), Ok(password), None) => {
                     keep.extend(pair.into_iter().zip([tls.clone(), password.clone()]));
                 }
@@ -244,8 +249,8 @@ fn account_is_missing(intent: Intent<'_>, have: &Inventory) -> bool {
     account.is_some_and(|account| have.resource(account.id()).is_none())
 }
 
-/// Why a stored certificate is to be made anew.
-fn stale(intent: Intent<'_>, vault: &Vault) -> Option<String> {
+/// Why a stored certificate is to be made anew. One that was brought is replaced when another is brought, and never by itself.
+fn stale(intent: Intent<'_>, local: &Local, vault: &Vault, plan: &mut Plan) -> Option<String> {
     let Some(FoundArtefact::Same(Some(certificate))) = vault.artefacts.get(&Artefact::Tls) else {
         return None;
     };
@@ -257,10 +262,23 @@ fn stale(intent: Intent<'_>, vault: &Vault) -> Option<String> {
             let found = certificate.names.iter().cloned().collect::<Vec<_>>().join(", ");
             Some(format!("is for {found}"))
         }
-        TlsSource::Provisioner | TlsSource::Pkcs12 if certificate.expires <= soon => {
+        TlsSource::Provisioner if certificate.expires <= soon => {
             Some(format!("expires at {}", certificate.expires))
         }
-        TlsSource::Provisioner | TlsSource::Pkcs12 | TlsSource::Server => None,
+        TlsSource::Pkcs12 => {
+            let other = |brought: &&Certificate| brought.sha256 != certificate.sha256;
+            let brought = local.brought.as_ref().filter(other);
+            if brought.is_none() && certificate.expires <= soon {
+                plan.notes.push(format!(
+                    "the certificate that was brought expires at {}: bring another in the file that [tls] pkcs12 names",
+                    certificate.expires
+                ));
+            }
+            brought.map(|brought| {
+                format!("the file holds another certificate, which expires at {}", brought.expires)
+            })
+        }
+        TlsSource::Provisioner | TlsSource::Server => None,
     }
 }
 

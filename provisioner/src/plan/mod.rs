@@ -21,6 +21,7 @@ use manifest::Manifest;
 use crate::inventory::Inventory;
 use crate::lock::Lock;
 use crate::record::Record;
+use crate::tls::Certificate;
 
 pub use action::{Action, BundleDraft, Effect, KeyChoice, Operation};
 pub use compare::{Change, compare};
@@ -49,6 +50,8 @@ pub struct Local {
     pub adopt: Option<String>,
     /// Whether an empty store may take the place of one that is gone.
     pub new_store: NewStore,
+    /// The certificate in the PKCS#12 file that the manifest names, if the file is at hand and opens.
+    pub brought: Option<Certificate>,
 }
 
 /// Whether an empty store may take the place of one that is gone.
