@@ -128,6 +128,32 @@ pub fn grant_to(cloud: &Cloud, principal: &ServicePrincipal, role: &str) -> anyh
     Ok(())
 }
 
+/// What the server's containers wrote on their standard outputs, as every reader of the subscription sees it.
+///
+/// # Errors
+/// There is no container group, or the resource manager refuses.
+pub fn server_log(cloud: &Cloud) -> anyhow::Result<String> {
+    let token = token(cloud, "https://management.azure.com/")?;
+    let get = |path: &str| {
+        let url = format!("https://management.azure.com{path}?api-version=2023-05-01");
+        call(cloud, &token, "GET", &url, &Value::Null)
+    };
+    let groups = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/vouchsafe-dev/providers/Microsoft.ContainerInstance/containerGroups"
+    );
+    let listed = get(&groups)?;
+    let group = listed.pointer("/value/0/id").and_then(Value::as_str).context("no group")?;
+    let body = get(group)?;
+    let containers = body.pointer("/properties/containers").and_then(Value::as_array);
+    let mut log = String::new();
+    for container in containers.context("no containers")? {
+        let name = container.get("name").and_then(Value::as_str).context("no name")?;
+        let told = get(&format!("{group}/containers/{name}/logs"))?;
+        log += told.get("content").and_then(Value::as_str).context("no content")?;
+    }
+    Ok(log)
+}
+
 /// The subscription of `manifests/dev.toml`.
 pub const SUBSCRIPTION: &str = "5b5c0000-0000-4000-8000-000000000001";
 /// Key Vault Administrator.

@@ -1,12 +1,14 @@
 //! An attacker with every right of a subscription owner, but neither a signer's key nor the master
 //! key: whatever it writes, no server serves it. What it reads is in `secrets.rs`, what it does with keys in `keys.rs`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use e2e::attacker::{Attacker, serial};
 use e2e::deployment::Deployment;
-use e2e::owner::SUBSCRIPTION;
+use e2e::owner::{self, SUBSCRIPTION};
 use e2e::vault::Vault;
 use serde_json::{Value, json};
 
@@ -149,3 +151,69 @@ fn other_artefacts_shares_and_key_versions_are_not_used() -> anyhow::Result<()> 
     ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == SECRET);
     Ok(())
 }
+
+/// Whoever may write the store's container puts another manifest where a running server reads it.
+#[test]
+fn a_manifest_that_is_not_signed_or_goes_back_is_refused_and_the_old_one_stays()
+-> anyhow::Result<()> {
+    let deployment = deployed_with_a_secret()?;
+    let attacker = Attacker::new(deployment.cloud())?;
+    let first = attacker.blob_bytes(MANIFEST)?;
+    deployment.change("revision = 1", "revision = 2")?;
+    deployment.deploy()?.well()?;
+    let current = attacker.blob_bytes(MANIFEST)?;
+    ensure!(first != current, "another revision");
+
+    let text = String::from_utf8(current.clone())?;
+    let [head, body, signature] = text.split('.').collect::<Vec<_>>()[..] else {
+        anyhow::bail!("a compact JWS: {text}")
+    };
+    let changed = String::from_utf8(URL_SAFE_NO_PAD.decode(body)?)?
+        .replace("readers = [\\\"demo\\\"]", "readers = [\\\"demo\\\", \\\"evil\\\"]");
+    let changed = URL_SAFE_NO_PAD.encode(changed);
+    ensure!(changed != body, "another reader");
+    let mut spoilt = URL_SAFE_NO_PAD.decode(signature)?;
+    *spoilt.last_mut().context("a signature")? ^= 1;
+    let unsigned = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"vouchsafe-manifest"}"#);
+    let bundle = attacker.history("vouchsafe-dev-bundle")?.pop().context("a bundle")?;
+    let old = String::from_utf8(first)?;
+    let cases = [
+        ("another content", format!("{head}.{changed}.{signature}")),
+        ("a spoilt signature", format!("{head}.{body}.{}", URL_SAFE_NO_PAD.encode(spoilt))),
+        ("no signature", format!("{unsigned}.{changed}.")),
+        ("another document of a signer", bundle),
+        ("no document", "not a manifest".to_owned()),
+        ("an older revision, well signed", old.clone()),
+    ];
+    let logged = || owner::server_log(deployment.cloud());
+    for (what, put) in cases {
+        let before = logged()?.matches(REFUSED).count();
+        attacker.put_blob(MANIFEST, put.into_bytes())?;
+        let until = Instant::now() + Duration::from_secs(20);
+        while logged()?.matches(REFUSED).count() == before {
+            ensure!(Instant::now() < until, "{what}: the server does not tell of it");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == SECRET, "{what}");
+        // It is drift, not what is wanted.
+        ensure!(deployment.provisioner("plan", &[])?.code == Some(2), "{what}: no drift");
+        // What is right again is not refused.
+        attacker.put_blob(MANIFEST, current.clone())?;
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    deployment.provisioner("verify", &[])?.well()?;
+    // A server that starts on an older one does not serve either.
+    for put in [old, "not a manifest".to_owned()] {
+        attacker.put_blob(MANIFEST, put.into_bytes())?;
+        attacker.restart()?;
+        attacker.never_serves()?;
+    }
+    deployment.deploy()?.well()?;
+    ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == SECRET);
+    Ok(())
+}
+
+/// Where a running server reads the manifest.
+const MANIFEST: &str = "manifest/current";
+/// What it says on its standard output then.
+const REFUSED: &str = "refused or unavailable; what is in force stays";
