@@ -5,8 +5,9 @@
 //! `keyvault-secrets` FirstCreateTest, GetProperties, RecoverSecret; `attestation` MetadataTests.GetOpenIdMetadata-Shared,
 //! MetadataTests.GetSigningCertificates-Aad, CertificateTests.GetPolicyManagementCertificatesAad, CertificateTests.AddPolicyManagementCertificate,
 //! CertificateTests.VerifyFailedAddCertificate, PolicyTests-ModifyUnsecured_AAD_SgxEnclave.
-//! Not replayed: CreateRsaHsmKey (a managed HSM, which is not simulated), `POST /keys/restore` in ReleaseKey2 (a foreign backup),
-//! `/attest/SgxEnclave`.
+//! `keyvault-keys` CreateRsaHsmKey was recorded at a managed HSM, which is not simulated, since no deployment has one (its keys are made and
+//! released by another service, with roles of its own). Its calls are replayed at a premium vault; what only a managed HSM says is listed there.
+//! Not replayed: `POST /keys/restore` in ReleaseKey2 (a foreign backup), `/attest/SgxEnclave`.
 //! Most recordings have no request bodies, so each test brings its own; versions and page links are mapped to ours; calls that the client
 //! repeated while it waited count once, and are repeated here until the recorded status comes.
 
@@ -252,6 +253,36 @@ async fn corpus_replays_rotation() {
                 "attributes": {"expiryTime": "P48M"},
             }),
             _ => Value::Null,
+        }
+    })
+    .await;
+}
+
+/// A managed HSM has headers that a vault has not, writes one with a blank more, and always tells `exportable`.
+#[tokio::test]
+async fn corpus_replays_a_hardware_key_of_a_managed_hsm_at_a_vault() {
+    let path = "keyvault-keys/KeyVaultKeyClient.CreateRsaHsmKey";
+    let Some(mut calls) = calls("CreateRsaHsmKey", path) else { return };
+    for call in &mut calls {
+        for only in [
+            "content-security-policy",
+            "x-frame-options",
+            "x-ms-build-version",
+            "x-ms-server-latency",
+        ] {
+            call.headers.remove(only);
+        }
+        let strict = call.headers.get_mut("strict-transport-security").unwrap();
+        *strict = strict.replace("; ", ";");
+        let attributes = call.answer["attributes"].as_object_mut().unwrap();
+        assert_eq!(attributes.remove("exportable"), Some(json!(false)));
+    }
+    let (bench, token) = with_vault().await;
+    replay(&bench, "v.vault.azure.net", &token, calls, |call| {
+        if call.method == "POST" {
+            json!({"kty": "RSA-HSM", "key_ops": ["sign"]})
+        } else {
+            Value::Null
         }
     })
     .await;
