@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use e2e::attacker::Attacker;
+use e2e::attacker::{Attacker, GROUP};
 use e2e::cloud::{Verb, wait_for};
 use e2e::deployment::{Deployment, Ended};
 use e2e::vault::Vault;
@@ -215,6 +215,45 @@ fn a_dead_holder_of_the_lease_holds_others_up_for_a_minute_at_most() -> anyhow::
     elsewhere(&deployment, &["stop"])?.well()?;
     ensure!(e2e::attacker::health(deployment.cloud().address()).is_none(), "stopped");
     Ok(())
+}
+
+/// A script has nobody to answer for it.
+#[test]
+fn without_a_terminal_only_what_destroys_needs_a_word() -> anyhow::Result<()> {
+    let deployment = Deployment::new()?;
+    let told = deployment.provisioner("deploy", &["--plan-only"])?.well()?;
+    ensure!(told.text().contains("to create"), "{told:?}");
+    ensure!(Attacker::new(deployment.cloud())?.group().is_err(), "only shown");
+    deployment.provisioner("deploy", &[])?.well()?;
+
+    // Another size needs another container group, which holds nothing.
+    deployment.change("cpu = 1", "cpu = 2")?;
+    deployment.change("revision = 1", "revision = 2")?;
+    let told = deployment.provisioner("deploy", &[])?.well()?;
+    ensure!(told.text().contains("replace container group"), "{told:?}");
+    // An attestation provider that somebody made anew is not isolated, which cannot be changed: ours takes its place.
+    let attacker = Attacker::new(deployment.cloud())?;
+    let provider =
+        format!("{GROUP}/providers/Microsoft.Attestation/attestationProviders/vouchsafedev");
+    attacker.arm("DELETE", &provider, "2021-06-01", &Value::Null)?;
+    let body = json!({"location": "westeurope", "properties": {}});
+    attacker.arm("PUT", &provider, "2021-06-01", &body)?;
+    let told = deployment.provisioner("deploy", &[])?.with(3)?;
+    ensure!(told.text().contains("would be replaced"), "{told:?}");
+    ensure!(told.text().contains("--yes"), "{told:?}");
+    // A line of JSON for each thing that a program may want to know.
+    let told = deployment.provisioner("plan", &["--json"])?.with(2)?;
+    let lines: Vec<Value> =
+        told.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(told.stdout.contains("\"replace\""), "{told:?}");
+    ensure!(lines.iter().all(|line| line.get("version") == Some(&json!(1))), "{told:?}");
+    let told = deployment.provisioner("deploy", &["--yes", "--json"])?.well()?;
+    let last: Value = serde_json::from_str(told.stdout.lines().last().context("a line")?)?;
+    ensure!(last.get("type") == Some(&json!("deployed")), "{told:?}");
+    ensure!(last.get("address").is_some_and(Value::is_string), "{told:?}");
+    deployment.provisioner("plan", &[])?.well()?;
+    attacker.restart()?;
+    attacker.serves()
 }
 
 /// What Azure refuses for good is told whole: what was being done, to what, Azure's code and text, and what to try.

@@ -74,7 +74,11 @@ pub(super) fn image(intent: Intent<'_>, have: &Inventory, plan: &mut Plan) {
 pub(super) fn attestation_policy(intent: Intent<'_>, have: &Inventory, plan: &mut Plan) {
     let wanted = &intent.rendered.attestation;
     let provider = intent.manifest.attestation().provider.as_str();
+    let anew = plan.actions.iter().any(|action| {
+        matches!(&action.operation, Operation::Replace(resource) if resource.kind() == Kind::AttestationProvider)
+    });
     let reason = match &have.policy {
+        Reading::Found(_) if anew => "the provider is made anew".to_owned(),
         Reading::Absent => "the provider is new; its default policy permits everything".to_owned(),
         Reading::Denied => {
             plan.unread.insert("the attestation policy");
