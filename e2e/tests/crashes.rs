@@ -117,7 +117,8 @@ fn sample(seed: u64, count: usize, all: usize) -> Vec<usize> {
         let mut z = state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % all as u64).unwrap_or(0)
+        let all = u64::try_from(all).unwrap_or(u64::MAX).max(1);
+        usize::try_from((z ^ (z >> 31)) % all).unwrap_or(0)
     };
     std::iter::repeat_with(next).take(count).collect()
 }
@@ -171,15 +172,20 @@ fn everything_killed_after_any_request_is_finished_by_the_next_deploy() -> anyho
         let outcome = continued(&mut deployment, place, &undisturbed);
         let what = format!("after request {} of {}, {}", place.number, saved.len(), place.call);
         match outcome {
-            Ok(()) => eprintln!("healthy in {} ms {what}", begun.elapsed().as_millis()),
+            Ok(()) => tell(&format!("healthy in {} ms {what}", begun.elapsed().as_millis()))?,
             Err(fault) => {
-                eprintln!("FAULT {what}: {fault:?}");
+                tell(&format!("FAULT {what}: {fault:?}"))?;
                 faults.push(what);
             }
         }
     }
     ensure!(faults.is_empty(), "{} of {} places: {faults:#?}", faults.len(), places.len());
     Ok(())
+}
+
+/// A long run shows where it is.
+fn tell(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stderr(), "{line}")
 }
 
 /// Goes on from a saved state to the same healthy deployment.

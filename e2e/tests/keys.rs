@@ -188,7 +188,7 @@ fn an_imported_key_in_the_place_of_ours_is_refused() -> anyhow::Result<()> {
     gone(&attacker, &name)?;
     refused(&deployment, &["missing", "restore it from a backup"])?;
     attacker.vault("PUT", &format!("keys/{name}"), &import(&policy)?)?;
-    ensure!(attacker.master_key()? != (name.clone(), ours), "another key under the name");
+    ensure!(attacker.master_key()? != (name, ours), "another key under the name");
     refused(&deployment, &["is missing", "restore it from a backup"])?;
     // The server that runs needs it no more; one that starts does not take the other.
     ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == SECRET);
@@ -241,6 +241,9 @@ fn a_key_that_was_there_before_ours_is_not_adopted() -> anyhow::Result<()> {
     deployment.provisioner("verify", &[])?.well().map(drop)
 }
 
+/// What it shows, what is changed in the state, and what the plan says.
+type Case = (&'static str, Vec<(String, Value)>, &'static str);
+
 /// What no client of the service can do, done to its state: the pinned version itself is another.
 #[test]
 fn a_pinned_version_that_differs_is_refused_with_its_remedy() -> anyhow::Result<()> {
@@ -253,7 +256,7 @@ fn a_pinned_version_that_differs_is_refused_with_its_remedy() -> anyhow::Result<
     let rsa = json!({"rsa": {"n": "c1".repeat(256), "e": "010001"}});
     let key = format!("/vaults/vouchsafe-dev/keys/{}", name.to_uppercase());
     let at = format!("{key}/versions/{version}");
-    let cases: [(&str, Vec<(String, Value)>, &str); 4] = [
+    let cases: [Case; 4] = [
         (
             "another public half",
             vec![

@@ -69,7 +69,7 @@ fn what_an_owner_reads_holds_no_secret() -> anyhow::Result<()> {
             ensure!(found.is_empty(), "{name} is in {found:?}");
         }
     }
-    eprintln!("{} secrets in {} places", needles.len(), readable.len());
+    ensure!(needles.len() >= 25, "{} secrets are known", needles.len());
     Ok(())
 }
 
