@@ -9,6 +9,7 @@ use std::{fmt, str::FromStr};
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::time::Instant;
 
 use crate::{
     Hash, Head, IdentityId, KeyId, OpenError, keyring::Keyring, seal::SealError, state::State,
@@ -161,6 +162,7 @@ pub(crate) fn check(anchored: Head, state: &State) -> Result<(), OpenError> {
 /// Raises the anchor to the head unless it is there or further already.
 pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
     let identity = shared.identity.public().id();
+    let at = Instant::now();
     let anchor = anchors.read().await?;
     let anchored = anchor
         .map(|anchor| {
@@ -175,10 +177,14 @@ pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<
             }
             Some(_) if anchored.n < head.n => {}
             // The anchor is at our head, or another server was further when it raised it.
-            Some(_) | None => return Ok(anchored),
+            Some(_) | None => {
+                shared.coverage.raised(anchored.n, shared.read_state(State::head), at);
+                return Ok(anchored);
+            }
         }
     }
     anchors.write(&SealedAnchor::seal(identity, head, &shared.keyring)?).await?;
+    shared.coverage.raised(head.n, shared.read_state(State::head), at);
     Ok(head)
 }
 

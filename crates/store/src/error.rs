@@ -239,6 +239,14 @@ pub enum CommitError {
     /// It was sent and the answer never came: it may be durable now, become so later, or never. The state tells once the storage answers again.
     #[error("the storage did not say whether the commit was kept")]
     InDoubt(#[source] std::sync::Arc<StorageError>),
+    /// Too much is acknowledged and not anchored: the anchor's place does not answer. Nothing was written; it goes on by itself once the anchor is raised.
+    #[error("commits after {anchored} are not anchored, none follows {} before they are", head.n)]
+    Uncovered {
+        /// The number of the newest commit that is covered.
+        anchored: u64,
+        /// The end of the log.
+        head: Head,
+    },
     /// The log is damaged; this store takes no more commits.
     #[error("the log is damaged")]
     Damaged(#[source] Damage),

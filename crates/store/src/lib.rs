@@ -16,6 +16,7 @@ mod audit;
 mod backend;
 mod body;
 mod commit;
+mod coverage;
 mod digest;
 mod entry;
 mod error;
@@ -40,6 +41,7 @@ pub use anchor::{
 };
 pub use audit::AuditRecord;
 pub use backend::directory;
+pub use coverage::Uncovered;
 pub use digest::{Hash, MalformedHash};
 pub use entry::{Entry, Key, MalformedKey, Page, Value, ValueTooLarge, Version};
 pub use error::{CommitError, CreateError, Damage, OpenError, ReadError, StorageError};

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{
     AnchorError, AnchorStore, AuditRecord, Audited, CommitError, Committed, Entry, FirstHeader,
     Head, Identity, IdentityKey, Key, Page, ReadError, RecoverySet, ShareSet, Signature, Snapshot,
-    Transaction, Value, anchor, audit,
+    Transaction, Uncovered, Value, anchor, audit,
+    coverage::Coverage,
     keyring::Keyring,
     log::{Log, Patience},
     seal::RandomnessUnavailable,
@@ -50,12 +51,19 @@ pub struct Settings {
     pub request: Duration,
     /// How long a commit is tried before its writers are told that it is in doubt.
     pub patience: Duration,
+    /// How much may be acknowledged that no anchor covers.
+    pub uncovered: Uncovered,
 }
 
 impl Settings {
     /// A request may take 20 seconds, a commit a minute.
     pub fn new(rng: Arc<dyn SecureRandom + Send + Sync>) -> Self {
-        Self { rng, request: Duration::from_secs(20), patience: Duration::from_secs(60) }
+        Self {
+            rng,
+            request: Duration::from_secs(20),
+            patience: Duration::from_secs(60),
+            uncovered: Uncovered::default(),
+        }
     }
 
     fn log(&self, objects: &Arc<dyn ObjectStore>) -> Log {
@@ -175,6 +183,7 @@ pub(crate) struct Shared {
     first: FirstHeader,
     state: RwLock<State>,
     heads: watch::Sender<Head>,
+    pub(crate) coverage: Coverage,
 }
 
 impl Shared {
@@ -190,7 +199,9 @@ impl Shared {
 
     /// Tells those who wait for a new head.
     pub(crate) fn announce(&self) {
-        let _previous = self.heads.send_replace(self.read_state(State::head));
+        let head = self.read_state(State::head);
+        self.coverage.grown(head);
+        let _previous = self.heads.send_replace(head);
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     CommitError, Committed, Damage, Hash, Head, StorageError, Transaction,
     commit::{Draft, Sealed},
+    coverage::Exceeded,
     log::Sent,
     state::{Applied, Pending, State},
     store::Shared,
@@ -74,7 +75,13 @@ impl Writer {
         for reply in batch.refreshes {
             answer(reply, Ok(head));
         }
-        self.write(batch.waiting).await;
+        match self.shared.coverage.check(head) {
+            Ok(()) => self.write(batch.waiting).await,
+            Err(Exceeded { anchored }) => {
+                let replies = batch.waiting.into_iter().map(|(_, reply)| reply).collect();
+                refuse_all(replies, || CommitError::Uncovered { anchored, head });
+            }
+        }
     }
 
     /// Settles what is in doubt, and follows other servers if asked.

@@ -275,6 +275,7 @@ impl From<CommitError> for Refusal {
             | CommitError::Seal(_)
             | CommitError::Unavailable(_)
             | CommitError::InDoubt(_)
+            | CommitError::Uncovered { .. }
             | CommitError::Damaged(_)
             | CommitError::Closed => RefusalCode::Unavailable,
         };

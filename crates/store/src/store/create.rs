@@ -9,6 +9,7 @@ use super::{Newborn, Settings, Shared, Store};
 use crate::{
     CreateError, Damage, FirstHeader, Head, OpenError, RootKey, Transaction,
     commit::{Draft, Sealed},
+    coverage::Coverage,
     first::{FIRST_GENERATION, first_header},
     keyring::Keyring,
     log::{Log, Sent},
@@ -81,6 +82,7 @@ impl Store {
             first: header,
             state: RwLock::new(state),
             heads,
+            coverage: Coverage::new(settings.uncovered, head),
         }))
     }
 }

@@ -10,6 +10,7 @@ use super::{Settings, Shared, Store};
 use crate::{
     AnchorStore, Damage, Demand, IdentityId, IdentityKey, OpenError, RootKey, anchor,
     commit::{Opened, Sealed},
+    coverage::Coverage,
     first::first_header,
     keyring::Keyring,
     log::Log,
@@ -68,6 +69,7 @@ impl Store {
             first,
             state: RwLock::new(fold.state),
             heads,
+            coverage: Coverage::new(settings.uncovered, head),
         }))
     }
 }

@@ -1,9 +1,13 @@
 //! Freshness: what is older than the anchor, forked from it or without it is refused.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use object_store::{ObjectStore, memory::InMemory};
-use store::{AnchorError, Demand, OpenError, Store};
+use store::{
+    AnchorError, AnchorStore, AnchorStoreError, CommitError, Demand, OpenError, SealedAnchor,
+    Settings, Store, Uncovered,
+};
 
 use super::adversary::copy;
 use crate::conformance::{MemoryAnchor, World, put, settings};
@@ -101,4 +105,82 @@ async fn an_anchor_is_never_lowered() {
     assert_eq!(behind.head().n, 1);
     assert_eq!(behind.raise_anchor(&world.anchors).await.unwrap(), store.head());
     assert_eq!(world.open().await.unwrap().head(), store.head());
+}
+
+/// An anchor's place that can be read and not written.
+struct Stuck<'a>(&'a MemoryAnchor);
+
+#[async_trait]
+impl AnchorStore for Stuck<'_> {
+    async fn read(&self) -> Result<Option<SealedAnchor>, AnchorStoreError> {
+        self.0.read().await
+    }
+
+    async fn write(&self, _anchor: &SealedAnchor) -> Result<(), AnchorStoreError> {
+        Err(AnchorStoreError::Unavailable("no".into()))
+    }
+}
+
+async fn bounded(uncovered: Uncovered) -> (World, Store) {
+    let (world, _) = World::birth(Arc::new(InMemory::new())).await;
+    let settings = Settings { uncovered, ..settings() };
+    let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+    let store =
+        Store::open(&world.objects, &world.root, &world.id, anchors, &settings).await.unwrap();
+    (world, store)
+}
+
+#[tokio::test]
+async fn writes_stop_at_a_bounded_number_of_uncovered_commits_and_go_on_by_themselves() {
+    let (world, store) = bounded(Uncovered { commits: 3, age: Duration::from_secs(3600) }).await;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            store.commit(put("a", b"1")).await.unwrap();
+            store.raise_anchor(&Stuck(&world.anchors)).await.unwrap_err();
+        }
+        let head = store.head();
+        for _ in 0..2 {
+            let refused = store.commit(put("a", b"2")).await;
+            assert!(
+                matches!(refused, Err(CommitError::Uncovered { anchored, head: at })
+                    if anchored == head.n - 3 && at == head),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(store.head(), head);
+        assert_eq!(store.refresh().await.unwrap(), head, "reading goes on");
+        store.raise_anchor(&world.anchors).await.unwrap();
+    }
+    store.commit(put("a", b"3")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_stop_when_a_commit_stays_uncovered_for_too_long() {
+    let age = Duration::from_secs(60);
+    let (world, store) = bounded(Uncovered { commits: u64::MAX, age }).await;
+    tokio::time::sleep(2 * age).await;
+    store.commit(put("a", b"1")).await.expect("an idle store is covered");
+    tokio::time::sleep(age / 2).await;
+    store.commit(put("a", b"2")).await.unwrap();
+    tokio::time::sleep(age / 2).await;
+    let refused = store.commit(put("a", b"3")).await;
+    assert!(matches!(refused, Err(CommitError::Uncovered { .. })), "{refused:?}");
+    store.raise_anchor(&world.anchors).await.unwrap();
+    store.commit(put("a", b"3")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_died_far_ahead_of_its_anchor_opens_and_writes() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    for _ in 0..5 {
+        store.commit(put("a", b"1")).await.unwrap();
+    }
+    let settings = Settings {
+        uncovered: Uncovered { commits: 3, age: Duration::from_secs(3600) },
+        ..settings()
+    };
+    let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+    let store =
+        Store::open(&world.objects, &world.root, &world.id, anchors, &settings).await.unwrap();
+    store.commit(put("a", b"2")).await.unwrap();
 }
