@@ -42,6 +42,8 @@ pub enum AnchorStoreError {
 pub enum Demand {
     /// A missing anchor is refused: the bundle names this store's identity.
     Anchored,
+    /// The anchor is not looked at: for a store that was restored to an earlier commit, by a quorum of the holders of recovery shares.
+    DangerAnyHistory,
     /// A missing anchor is accepted, one that is there is checked all the same: no signed bundle names an identity yet.
     MayBeAbsent,
 }
@@ -141,6 +143,14 @@ pub enum AnchorError {
         /// The hash of our commit at that place.
         here: Hash,
     },
+    /// The anchor is older than everything that the log still has.
+    #[error("the anchor is at commit {} and the log begins at {floor}", anchored.n)]
+    TooOld {
+        /// What the anchor saw.
+        anchored: Head,
+        /// The first commit that is kept.
+        floor: u64,
+    },
     /// Its place did not answer.
     #[error(transparent)]
     Store(#[from] AnchorStoreError),
@@ -152,6 +162,9 @@ pub enum AnchorError {
 /// Compares what the anchor saw with a history.
 pub(crate) fn check(anchored: Head, state: &State) -> Result<(), OpenError> {
     let head = state.head();
+    if anchored.n.saturating_add(1) < state.floor() {
+        return Err(OpenError::AnchorTooOld { anchored, floor: state.floor() });
+    }
     match state.hash_of(anchored.n) {
         None => Err(OpenError::RolledBack { anchored, found: head }),
         Some(found) if found != anchored.hash => Err(OpenError::Forked { anchored, found, head }),
@@ -163,19 +176,22 @@ pub(crate) fn check(anchored: Head, state: &State) -> Result<(), OpenError> {
 pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
     let identity = shared.identity.public().id();
     let at = Instant::now();
+    let keys = shared.keys();
     let anchor = anchors.read().await?;
     let anchored = anchor
         .map(|anchor| {
-            anchor.open(identity, &shared.keyring).map_err(|fault| AnchorError::NotOurs(fault.0))
+            anchor.open(identity, &keys.keyring).map_err(|fault| AnchorError::NotOurs(fault.0))
         })
         .transpose()?;
     let head = shared.read_state(State::head);
     if let Some(anchored) = anchored {
-        match shared.read_state(|state| state.hash_of(anchored.n)) {
+        let (floor, here) = shared.read_state(|state| (state.floor(), state.hash_of(anchored.n)));
+        match here {
             Some(here) if here != anchored.hash => {
                 return Err(AnchorError::Forked { anchored, here });
             }
             Some(_) if anchored.n < head.n => {}
+            None if anchored.n < floor => return Err(AnchorError::TooOld { anchored, floor }),
             // The anchor is at our head, or another server was further when it raised it.
             Some(_) | None => {
                 shared.coverage.raised(anchored.n, shared.read_state(State::head), at);
@@ -183,7 +199,7 @@ pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<
             }
         }
     }
-    anchors.write(&SealedAnchor::seal(identity, head, &shared.keyring)?).await?;
+    anchors.write(&SealedAnchor::seal(identity, head, &keys.keyring)?).await?;
     shared.coverage.raised(head.n, shared.read_state(State::head), at);
     Ok(head)
 }

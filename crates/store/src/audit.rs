@@ -6,8 +6,11 @@
 
 use jiff::Timestamp;
 
+use zeroize::Zeroizing;
+
 use crate::{
-    Damage, Hash, Head, ReadError, Value, Write, commit::Sealed, state::AuditPlace, store::Shared,
+    Damage, Hash, Head, ReadError, Value, Write, commit::Sealed, merkle, state::AuditPlace,
+    store::Shared,
 };
 
 /// One record, with its place.
@@ -23,6 +26,19 @@ pub struct AuditRecord {
     pub record: Value,
 }
 
+/// The leaf of a record in the Merkle tree: over its number (8), the time of its transaction in milliseconds since 1970 (8, signed), and its bytes.
+pub(crate) fn record_leaf(sequence: u64, at: Timestamp, record: &Value) -> Hash {
+    let content = Zeroizing::new(
+        [
+            &sequence.to_be_bytes(),
+            at.as_millisecond().to_be_bytes().as_slice(),
+            record.expose_secret(),
+        ]
+        .concat(),
+    );
+    merkle::leaf(&content)
+}
+
 /// At most `limit` records from number `from` on.
 pub(crate) async fn read(
     shared: &Shared,
@@ -30,7 +46,7 @@ pub(crate) async fn read(
     limit: usize,
 ) -> Result<Vec<AuditRecord>, ReadError> {
     let mut records = Vec::new();
-    for place in shared.read_state(|state| state.audit_places(from)) {
+    for place in shared.read_state(|state| state.audit_places(from, limit)) {
         if records.len() >= limit {
             break;
         }
@@ -52,7 +68,7 @@ async fn commit(shared: &Shared, place: AuditPlace) -> Result<Vec<AuditRecord>, 
     }
     let sealed = Sealed::parse(n, &object)?;
     let after = Head { n: n.saturating_sub(1), hash: sealed.previous };
-    let opened = sealed.open(shared.identity.public().id(), after, &shared.keyring)?;
+    let opened = sealed.open(shared.identity.public().id(), after, &shared.keys().keyring)?;
     let mut sequence = place.first;
     let mut records = Vec::new();
     for transaction in &opened.body.transactions {

@@ -3,6 +3,8 @@
 //! Layout, version 1: version (1), length of the records (4), the records, zeros up to the padded size.
 //! A record is its kind (1), its length (4) and its content:
 //! - 1, identity key: PKCS#8; the first record of commit 1 and nowhere else;
+//! - 3, new keyring: generation (4), sequence (4), SHA-256 of the header's object (32); the only record of its commit;
+//! - 4, floor: the number (8) of the first commit that is kept besides commit 1; the only record of its commit;
 //! - 2, transaction: time in milliseconds since 1970 (8, signed), number of writes (4), then the writes, each its kind (1) and:
 //!   1, put: key (sized), value (sized); 2, delete: key (sized); 3, audit record: bytes (sized).
 //!
@@ -13,7 +15,8 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::{
-    IdentityKey, Key, Transaction, Value, Write,
+    Hash, IdentityKey, Key, Transaction, Value, Write,
+    first::HeaderRef,
     seal::SealError,
     wire::{Reader, Short, put_sized},
 };
@@ -24,15 +27,31 @@ pub(crate) struct Body {
     pub(crate) identity: Option<IdentityKey>,
     /// In order.
     pub(crate) transactions: Vec<Transaction>,
+    /// Alone in its commit.
+    pub(crate) change: Option<Change>,
+}
+
+/// What a commit says about the log itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Later commits are sealed under the newest key of this header's keyring.
+    Header(HeaderRef),
+    /// Commits between 1 and this one are kept no longer.
+    Floor(u64),
+}
+
+/// What goes into a body.
+#[derive(Clone, Copy)]
+pub(crate) struct Content<'a> {
+    /// In commit 1.
+    pub(crate) identity: Option<&'a IdentityKey>,
+    pub(crate) transactions: &'a [&'a Transaction],
+    pub(crate) change: Option<Change>,
 }
 
 /// Writes the body behind what `to` holds already, padded. It makes room first, so that no copy is left behind by growing.
-pub(crate) fn write(
-    to: &mut Vec<u8>,
-    identity: Option<&IdentityKey>,
-    transactions: &[&Transaction],
-) -> Result<(), SealError> {
-    let records = Zeroizing::new(records(identity, transactions)?);
+pub(crate) fn write(to: &mut Vec<u8>, content: Content<'_>) -> Result<(), SealError> {
+    let records = Zeroizing::new(records(content)?);
     let padded = padded(PREFIX_LENGTH + records.len());
     to.reserve_exact(padded + crate::seal::TAG_LENGTH);
     let end = to.len() + padded;
@@ -42,10 +61,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn records(
-    identity: Option<&IdentityKey>,
-    transactions: &[&Transaction],
-) -> Result<Vec<u8>, SealError> {
+fn records(content: Content<'_>) -> Result<Vec<u8>, SealError> {
+    let Content { identity, transactions, change } = content;
     let sizes = transactions
         .iter()
         .map(|one| one.size() + RECORD_OVERHEAD)
@@ -55,6 +72,22 @@ fn records(
         records.push(IDENTITY_KEY);
         let pkcs8 = key.to_pkcs8().map_err(|_| SealError::Cipher)?;
         put_sized(&mut records, &pkcs8).map_err(|_| SealError::TooLarge)?;
+    }
+    match change {
+        None => {}
+        Some(Change::Header(header)) => {
+            records.push(HEADER);
+            let parts: [&[u8]; 3] = [
+                &header.generation.to_be_bytes(),
+                &header.sequence.to_be_bytes(),
+                header.sha256.as_bytes(),
+            ];
+            put_sized(&mut records, &parts.concat()).map_err(|_| SealError::TooLarge)?;
+        }
+        Some(Change::Floor(floor)) => {
+            records.push(FLOOR);
+            put_sized(&mut records, &floor.to_be_bytes()).map_err(|_| SealError::TooLarge)?;
+        }
     }
     for one in transactions {
         let mut content = Zeroizing::new(Vec::with_capacity(one.size() + RECORD_OVERHEAD));
@@ -97,7 +130,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Body, MalformedBody> {
     if reader.rest().iter().any(|byte| *byte != 0) {
         return Err(MalformedBody("padding that is not zero"));
     }
-    let mut body = Body { identity: None, transactions: Vec::new() };
+    let mut body = Body { identity: None, transactions: Vec::new(), change: None };
     let mut first = true;
     while !records.is_empty() {
         let kind = records.u8()?;
@@ -108,13 +141,31 @@ pub(crate) fn parse(text: &[u8]) -> Result<Body, MalformedBody> {
                     .map_err(|_| MalformedBody("an identity key that is none"))?;
                 body.identity = Some(key);
             }
+            HEADER | FLOOR if first && records.is_empty() => {
+                body.change = Some(parse_change(kind, content)?);
+            }
             TRANSACTION => body.transactions.push(parse_transaction(content)?),
             IDENTITY_KEY => return Err(MalformedBody("an identity key out of place")),
+            HEADER | FLOOR => return Err(MalformedBody("a change of the log beside others")),
             _ => return Err(MalformedBody("a kind of record that is not known")),
         }
         first = false;
     }
     Ok(body)
+}
+
+fn parse_change(kind: u8, content: &[u8]) -> Result<Change, MalformedBody> {
+    let mut reader = Reader::new(content);
+    let change = if kind == HEADER {
+        Change::Header(HeaderRef {
+            generation: reader.u32()?,
+            sequence: reader.u32()?,
+            sha256: Hash::new(*reader.array()?),
+        })
+    } else {
+        Change::Floor(reader.u64()?)
+    };
+    if reader.is_empty() { Ok(change) } else { Err(MalformedBody("bytes behind a change")) }
 }
 
 fn parse_transaction(content: &[u8]) -> Result<Transaction, MalformedBody> {
@@ -149,7 +200,7 @@ fn parse_value(reader: &mut Reader<'_>) -> Result<Value, MalformedBody> {
 }
 
 /// The smallest Padmé length that holds `length` bytes: its last E−S bits are zero, E the exponent of the length and S the exponent of E, plus one.
-fn padded(length: usize) -> usize {
+pub(crate) fn padded(length: usize) -> usize {
     let length = length.max(SMALLEST);
     let exponent = length.ilog2();
     let zeros = exponent.saturating_sub(exponent.ilog2() + 1);
@@ -172,6 +223,8 @@ const FORMAT: u8 = 1;
 const PREFIX_LENGTH: usize = 1 + 4;
 const IDENTITY_KEY: u8 = 1;
 const TRANSACTION: u8 = 2;
+const HEADER: u8 = 3;
+const FLOOR: u8 = 4;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const AUDIT: u8 = 3;
@@ -195,7 +248,7 @@ mod tests {
 
     fn written(identity: Option<&IdentityKey>, transactions: &[&Transaction]) -> Vec<u8> {
         let mut text = Vec::new();
-        write(&mut text, identity, transactions).unwrap();
+        write(&mut text, Content { identity, transactions, change: None }).unwrap();
         text
     }
 
@@ -253,6 +306,21 @@ mod tests {
         let mut padding = text;
         *padding.last_mut().unwrap() = 1;
         assert!(parse(&padding).is_err());
+    }
+
+    #[test]
+    fn a_change_of_the_log_stands_alone() {
+        let header = HeaderRef { generation: 2, sequence: 7, sha256: Hash::of(b"header") };
+        for change in [Change::Header(header), Change::Floor(u64::MAX)] {
+            let written = |transactions: &[&Transaction]| {
+                let mut text = Vec::new();
+                let content = Content { identity: None, transactions, change: Some(change) };
+                write(&mut text, content).unwrap();
+                text
+            };
+            assert_eq!(parse(&written(&[])).unwrap().change, Some(change));
+            assert!(parse(&written(&[&sample()])).is_err());
+        }
     }
 
     #[test]

@@ -23,9 +23,10 @@ use aws_lc_rs::rand::SecureRandom;
 use bytes::Bytes;
 
 use crate::{
-    Damage, Hash, Head, IdentityId, IdentityKey, KeyId, Transaction,
-    body::{self, Body},
+    Damage, Hash, Head, IdentityId, KeyId,
+    body::{self, Body, Content},
     keyring::Keyring,
+    log::FORGOTTEN,
     seal::{self, Purpose, Salt, SealError},
     wire::Reader,
 };
@@ -36,9 +37,7 @@ pub(crate) struct Draft<'a> {
     /// What it follows; `n` = 0 and no hash before commit 1.
     pub(crate) after: Head,
     pub(crate) clear: &'a [u8],
-    /// In commit 1.
-    pub(crate) key: Option<&'a IdentityKey>,
-    pub(crate) transactions: &'a [&'a Transaction],
+    pub(crate) content: Content<'a>,
 }
 
 impl Draft<'_> {
@@ -51,7 +50,7 @@ impl Draft<'_> {
         let (id, key) = keyring.newest().ok_or(SealError::Cipher)?;
         let salt = Salt::fresh(rng)?;
         let mut text = Vec::new();
-        body::write(&mut text, self.key, self.transactions)?;
+        body::write(&mut text, self.content)?;
         let text = zeroize::Zeroizing::new(text);
         let length = |size: usize| u32::try_from(size).map_err(|_| SealError::TooLarge);
         let (clear_length, sealed_length) =
@@ -92,6 +91,9 @@ impl<'a> Sealed<'a> {
     pub(crate) fn parse(n: u64, object: &'a [u8]) -> Result<Self, Damage> {
         let short = |_| Damage::Truncated { n };
         let mut reader = Reader::new(object);
+        if object == FORGOTTEN {
+            return Err(Damage::Forgotten { n });
+        }
         if reader.array::<8>().map_err(short)? != MAGIC {
             return Err(Damage::NotACommit { n });
         }
@@ -182,6 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::IdentityKey;
 
     /// Seals a draft and opens it as the commit that it is.
     fn check(draft: &Draft<'_>) -> Result<Opened, Damage> {
@@ -190,13 +193,16 @@ mod tests {
         Sealed::parse(draft.after.n + 1, &object)?.open(draft.identity, draft.after, &keyring)
     }
 
+    fn content(identity: Option<&IdentityKey>) -> Content<'_> {
+        Content { identity, transactions: &[], change: None }
+    }
+
     fn draft(key: &IdentityKey, n: u64) -> Draft<'_> {
         Draft {
             identity: key.public().id(),
             after: Head { n: n - 1, hash: Hash::NONE },
             clear: &[],
-            key: (n == 1).then_some(key),
-            transactions: &[],
+            content: content((n == 1).then_some(key)),
         }
     }
 
@@ -205,9 +211,9 @@ mod tests {
         let key = IdentityKey::generate().unwrap();
         assert!(check(&draft(&key, 1)).is_ok());
         assert!(check(&draft(&key, 2)).is_ok());
-        let without = Draft { key: None, ..draft(&key, 1) };
+        let without = Draft { content: content(None), ..draft(&key, 1) };
         assert!(matches!(check(&without), Err(Damage::MalformedBody { n: 1, .. })));
-        let with = Draft { key: Some(&key), ..draft(&key, 2) };
+        let with = Draft { content: content(Some(&key)), ..draft(&key, 2) };
         assert!(matches!(check(&with), Err(Damage::MalformedBody { n: 2, .. })));
     }
 

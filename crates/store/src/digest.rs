@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 /// A SHA-256 value; in text, 64 lower-case hexadecimal digits.
@@ -21,9 +21,16 @@ impl Hash {
 
     /// The hash of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
+        Self::of_parts(&[bytes])
+    }
+
+    /// The hash of these bytes, one after the other.
+    pub(crate) fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut context = Context::new(&SHA256);
+        parts.iter().for_each(|part| context.update(part));
         let mut hash = [0; 32];
         // Lengths are equal by the algorithm; zip keeps that from ever being a panic.
-        for (to, from) in hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        for (to, from) in hash.iter_mut().zip(context.finish().as_ref()) {
             *to = *from;
         }
         Self(hash)

@@ -11,6 +11,35 @@ pub enum Damage {
         /// The place.
         n: u64,
     },
+    /// The commit was dropped by compaction, or somebody made it look so. A server that was stalled for so long opens the store again; without a snapshot
+    /// that opens, the store is lost.
+    #[error("commit {n} is no longer kept")]
+    Forgotten {
+        /// The place.
+        n: u64,
+    },
+    /// A header that a commit names is not there.
+    #[error("the header {object} is missing and a commit names it")]
+    MissingHeader {
+        /// Its path.
+        object: String,
+    },
+    /// A header that a commit names is not what it was.
+    #[error("the header {object} is not what was written: {what}")]
+    Header {
+        /// Its path.
+        object: String,
+        /// The fault.
+        what: String,
+    },
+    /// A stored snapshot is not what was written. The log is read instead, as long as it is there.
+    #[error("the snapshot {name} is not what was written: {what}")]
+    Snapshot {
+        /// Its folder.
+        name: String,
+        /// The fault.
+        what: &'static str,
+    },
     /// An object lies in the log's folder that is no commit's name.
     #[error("the log holds an object that is no commit: {path}")]
     UnexpectedObject {
@@ -205,6 +234,22 @@ pub enum OpenError {
     /// The anchor could not be read.
     #[error("reading the anchor")]
     AnchorUnavailable(#[source] crate::AnchorStoreError),
+    /// The root key is an older one, or one whose keyring no commit names: shares of another generation are needed.
+    #[error("the root key opens generation {given}, the store is at generation {current}")]
+    OtherGeneration {
+        /// Of the root key.
+        given: u32,
+        /// As the log says.
+        current: u32,
+    },
+    /// The anchor is older than everything that the log still has, so the two cannot be compared. Servers never leave it so far behind.
+    #[error("the anchor is at commit {} and the log begins at {floor}", anchored.n)]
+    AnchorTooOld {
+        /// What the anchor saw.
+        anchored: Head,
+        /// The first commit that is kept.
+        floor: u64,
+    },
     /// The objects could not be read.
     #[error("reading the store")]
     Unavailable(#[source] StorageError),
@@ -250,6 +295,12 @@ pub enum CommitError {
     /// The log is damaged; this store takes no more commits.
     #[error("the log is damaged")]
     Damaged(#[source] Damage),
+    /// The store has a new root key that this process does not have: it stops, and opens the store again with shares of that generation.
+    #[error("the store was rekeyed to generation {generation}")]
+    Rekeyed {
+        /// Of the new root key.
+        generation: u32,
+    },
     /// The store was shut down.
     #[error("the store is shut down")]
     Closed,
@@ -264,4 +315,86 @@ pub enum ReadError {
     /// The objects could not be read.
     #[error("reading the log")]
     Unavailable(#[source] StorageError),
+}
+
+/// Why a new barrier key or root key is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// Another change came first; what was made for this one counts for nothing.
+    #[error("the store is at generation {current} already")]
+    OtherGeneration {
+        /// As the log says.
+        current: u32,
+    },
+    /// The shares or recovery objects that are to be named break a bound of the format.
+    #[error("{0}")]
+    Malformed(String),
+    /// The new header could not be stored, or not be read back. It counts for nothing.
+    #[error("storing the new header")]
+    Header(#[source] StorageError),
+    /// It could not be committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Why no snapshot was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// It could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Something else lies where it was to be.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// The storage did not take it. What is there without an index counts for nothing.
+    #[error("storing a snapshot")]
+    Unavailable(#[source] StorageError),
+}
+
+/// Why nothing, or not everything, was dropped. Doing it again goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// Two snapshots have to open: if the newest one is damaged later, the store has to open from the other.
+    #[error("{found} of 2 snapshots open")]
+    TooFewSnapshots {
+        /// How many open.
+        found: usize,
+    },
+    /// The anchor could not be raised, and nothing is dropped that it does not cover.
+    #[error("raising the anchor")]
+    Anchor(#[from] crate::AnchorError),
+    /// The new beginning could not be committed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The storage did not do as asked.
+    #[error("dropping old objects")]
+    Unavailable(#[source] StorageError),
+}
+
+/// Why the audit log was not exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The tree of so few records is no longer known, or was never there.
+    #[error("the tree of {size} records is not kept")]
+    NotKept {
+        /// How many.
+        size: u64,
+    },
+    /// The reader's checkpoint is not within what is exported.
+    #[error("a proof from {old} records on needs at least as many, the export ends at {size}")]
+    Beyond {
+        /// Of the reader.
+        old: u64,
+        /// Of the export.
+        size: u64,
+    },
+    /// It could not be signed.
+    #[error(transparent)]
+    Randomness(#[from] crate::RandomnessUnavailable),
+    /// It could not be written as JSON.
+    #[error("the export cannot be written")]
+    Unwritable,
 }

@@ -8,8 +8,8 @@ use std::{fmt, str::FromStr};
 use aws_lc_rs::{
     rand::{SecureRandom, SystemRandom},
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-        UnparsedPublicKey,
+        ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING,
+        EcdsaKeyPair, KeyPair, UnparsedPublicKey,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -62,6 +62,26 @@ impl IdentityKey {
         let signature = self.pair.sign(rng, message).map_err(|_| RandomnessUnavailable)?;
         Ok(Signature(signature.as_ref().try_into().map_err(|_| RandomnessUnavailable)?))
     }
+
+    /// The same as signed notes and X.509 have it: ECDSA-Sig-Value in DER (RFC 3279 §2.2.3).
+    pub(crate) fn sign_der(&self, message: &[u8]) -> Result<Vec<u8>, RandomnessUnavailable> {
+        let Signature(fixed) = self.sign(message)?;
+        let (r, s) = fixed.split_at(32);
+        let mut body = der_integer(r);
+        body.extend_from_slice(&der_integer(s));
+        let length = u8::try_from(body.len()).map_err(|_| RandomnessUnavailable)?;
+        Ok([&[0x30, length], body.as_slice()].concat())
+    }
+}
+
+/// INTEGER of a big-endian positive number of 32 bytes.
+fn der_integer(bytes: &[u8]) -> Vec<u8> {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count().min(31);
+    let digits = bytes.get(zeros..).unwrap_or_default();
+    let sign: &[u8] = if digits.first().is_some_and(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
+    // At most 33.
+    let length = u8::try_from(sign.len() + digits.len()).unwrap_or(u8::MAX);
+    [&[0x02, length], sign, digits].concat()
 }
 
 /// The public half; as JSON, a JWK with exactly the members `kty`, `crv`, `x` and `y`.
@@ -95,6 +115,13 @@ impl Identity {
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.point)
             .verify(message, &signature.0)
+            .map_err(|_| BadSignature)
+    }
+
+    /// Checks a signature by this store in DER.
+    pub(crate) fn verify_der(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point)
+            .verify(message, signature)
             .map_err(|_| BadSignature)
     }
 }

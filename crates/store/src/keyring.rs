@@ -33,6 +33,10 @@ impl BarrierKey {
         self.0.expose_secret()
     }
 
+    fn copy(&self) -> Self {
+        Self(SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(self.secret())))
+    }
+
     /// The key that authenticates the freshness anchor.
     pub(crate) fn anchor_key(&self) -> Result<hmac::Key, SealError> {
         let key = seal::derive(self.secret(), Purpose::Anchor)?;
@@ -52,6 +56,22 @@ impl Keyring {
         let mut key = SecretBox::<[u8; 32]>::default();
         rng.fill(key.expose_secret_mut()).map_err(|_| RandomnessUnavailable)?;
         Ok(Self { newest: KeyId(1), keys: BTreeMap::from([(KeyId(1), BarrierKey(key))]) })
+    }
+
+    /// The same keys.
+    pub(crate) fn copy(&self) -> Self {
+        let keys = self.keys.iter().map(|(id, key)| (*id, key.copy())).collect();
+        Self { newest: self.newest, keys }
+    }
+
+    /// The same keys and a new one, which is the newest.
+    pub(crate) fn with_new_key(&self, rng: &dyn SecureRandom) -> Result<Self, SealError> {
+        let mut key = SecretBox::<[u8; 32]>::default();
+        rng.fill(key.expose_secret_mut()).map_err(|_| RandomnessUnavailable)?;
+        let newest = KeyId(self.newest.0.checked_add(1).ok_or(SealError::TooLarge)?);
+        let mut next = Self { newest, ..self.copy() };
+        next.keys.insert(newest, BarrierKey(key));
+        Ok(next)
     }
 
     pub(crate) fn newest(&self) -> Option<(KeyId, &BarrierKey)> {

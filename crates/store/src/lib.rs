@@ -15,17 +15,22 @@ mod anchor;
 mod audit;
 mod backend;
 mod body;
+mod checkpoint;
 mod commit;
 mod coverage;
 mod digest;
 mod entry;
 mod error;
+mod export;
 mod first;
 mod identity;
 mod keyring;
+mod keys;
 mod log;
+mod merkle;
 mod recovery;
 mod root_key;
+mod saved;
 mod seal;
 mod shamir;
 mod slot;
@@ -41,17 +46,27 @@ pub use anchor::{
 };
 pub use audit::AuditRecord;
 pub use backend::directory;
+pub use checkpoint::{Checkpoint, CheckpointFault};
 pub use coverage::Uncovered;
 pub use digest::{Hash, MalformedHash};
 pub use entry::{Entry, Key, MalformedKey, Page, Value, ValueTooLarge, Version};
-pub use error::{CommitError, CreateError, Damage, OpenError, ReadError, StorageError};
-pub use first::{FirstHeader, RecoveryRef, RecoverySet, ShareRef, ShareSet, read_first};
+pub use error::{
+    ChangeError, CommitError, CompactError, CreateError, Damage, ExportError, OpenError, ReadError,
+    SaveError, StorageError,
+};
+pub use export::{AuditFault, VerifiedAudit, VerifiedRecord, verify_audit, verify_record};
+pub(crate) use first::HeaderRef;
+pub use first::{
+    FirstHeader, RecoveryRef, RecoverySet, ShareRef, ShareSet, read_first, read_headers,
+};
 pub use identity::{BadSignature, Identity, IdentityId, IdentityKey, MalformedIdentity, Signature};
 pub use keyring::KeyId;
 pub use log::Head;
-pub use recovery::{Recipient, RecoveryError, UnsealError, unseal_share, write_recovery};
+pub use recovery::{
+    Recipient, RecoveryError, UnsealError, unseal_share, write_later_recovery, write_recovery,
+};
 pub use root_key::{CombineError, MalformedShare, RootKey, Share, SplitError};
 pub use seal::{RandomnessUnavailable, SealError};
 pub use snapshot::Snapshot;
-pub use store::{Newborn, Settings, Store};
+pub use store::{Compacted, Newborn, Origin, Rekey, Retention, Settings, Store};
 pub use transaction::{Audited, Committed, Precondition, Transaction, Write};

@@ -63,15 +63,53 @@ impl Log {
         Self { patience, ..self }
     }
 
-    /// Reads commit `n`; `None` if there is none.
-    pub(crate) async fn read(&self, n: u64) -> Result<Option<Bytes>, StorageError> {
-        let doing = || format!("reading commit {n}");
-        match timeout(self.patience.request, read(&*self.objects, &path(n))).await {
+    /// All names in a folder.
+    pub(crate) async fn list(&self, folder: &str) -> Result<Vec<Path>, StorageError> {
+        let mut listing = self.objects.list(Some(&Path::from(folder)));
+        let mut names = Vec::new();
+        while let Some(meta) = self.listed(listing.try_next(), folder).await? {
+            names.push(meta.location);
+        }
+        Ok(names)
+    }
+
+    async fn listed<T>(
+        &self,
+        next: impl Future<Output = Result<T, Error>>,
+        folder: &str,
+    ) -> Result<T, StorageError> {
+        let doing = || format!("listing {folder}");
+        match timeout(self.patience.request, next).await {
+            Err(_) => Err(StorageError::Silent { doing: doing() }),
+            Ok(next) => next.map_err(|source| StorageError::Refused { doing: doing(), source }),
+        }
+    }
+
+    /// Reads one object beside the log; `None` if it is not there.
+    pub(crate) async fn read_object(&self, path: &Path) -> Result<Option<Bytes>, StorageError> {
+        let doing = || format!("reading {path}");
+        match timeout(self.patience.request, read(&*self.objects, path)).await {
             Err(_) => Err(StorageError::Silent { doing: doing() }),
             Ok(Err(Error::NotFound { .. })) => Ok(None),
-            Ok(Err(source)) => Err(StorageError::Refused { doing: doing(), source }),
-            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            Ok(result) => {
+                result.map(Some).map_err(|source| StorageError::Refused { doing: doing(), source })
+            }
         }
+    }
+
+    /// Deletes objects; those that are gone already are no fault.
+    pub(crate) async fn delete(&self, path: &Path) -> Result<(), StorageError> {
+        let doing = || format!("deleting {path}");
+        match timeout(self.patience.request, self.objects.delete(path)).await {
+            Err(_) => Err(StorageError::Silent { doing: doing() }),
+            Ok(Ok(()) | Err(Error::NotFound { .. })) => Ok(()),
+            Ok(Err(source)) => Err(StorageError::Refused { doing: doing(), source }),
+        }
+    }
+
+    /// Reads commit `n`; `None` if there is none.
+    pub(crate) async fn read(&self, n: u64) -> Result<Option<Bytes>, StorageError> {
+        self.read_object(&path(n)).await
     }
 
     /// Reads commit 1; `None` if there is no log. A log without its beginning is no empty place: somebody removed the beginning. The listing comes
@@ -84,57 +122,84 @@ impl Log {
         }
     }
 
-    /// The highest number for which the listing has an object; 0 if it has none. Every object in the folder has to be a commit.
+    /// The highest number for which the listing has an object. Every object in the folder has to be a commit.
     pub(crate) async fn last(&self) -> Result<u64, OpenError> {
-        let mut listing = self.objects.list(Some(&Path::from(FOLDER)));
-        let mut last = 0;
+        self.last_after(0).await
+    }
+
+    /// The highest number beyond `after` for which the listing has an object; `after` if it has none.
+    pub(crate) async fn last_after(&self, after: u64) -> Result<u64, OpenError> {
+        let mut listing = self.objects.list_with_offset(Some(&Path::from(FOLDER)), &path(after));
+        let mut last = after;
         loop {
-            let refused =
-                |source| StorageError::Refused { doing: "listing the log".into(), source };
-            let silent = |_| StorageError::Silent { doing: "listing the log".into() };
-            let next = timeout(self.patience.request, listing.try_next())
-                .await
-                .map_err(silent)
-                .map_err(OpenError::Unavailable)?;
-            let Some(meta) = next.map_err(refused).map_err(OpenError::Unavailable)? else {
-                return Ok(last);
-            };
+            let next = self.listed(listing.try_next(), "the log").await;
+            let Some(meta) = next.map_err(OpenError::Unavailable)? else { return Ok(last) };
             let n = number(&meta.location)
                 .ok_or_else(|| Damage::UnexpectedObject { path: meta.location.to_string() })?;
             last = last.max(n);
         }
     }
 
-    /// Sends an attempt until its fate is known or patience ends.
+    /// Sends an attempt at commit `n` until its fate is known or patience ends.
     pub(crate) async fn send(&self, n: u64, attempt: &Bytes) -> Sent {
-        let path = path(n);
+        self.create(&path(n), attempt).await
+    }
+
+    /// Creates an object that nobody else may have created, until its fate is known or patience ends.
+    pub(crate) async fn create(&self, path: &Path, content: &Bytes) -> Sent {
         let deadline = Instant::now() + self.patience.write;
         let mut pause = FIRST_PAUSE;
         loop {
-            let fault = match self.try_once(n, &path, attempt).await {
+            let fault = match self.try_once(path, content).await {
                 Sent::InDoubt(fault) => fault,
                 known @ (Sent::Kept | Sent::Lost(_)) => return known,
             };
             if hopeless(&fault) || Instant::now() + pause >= deadline {
                 return Sent::InDoubt(fault);
             }
-            tracing::debug!(n, error = %fault, "putting the same commit again");
+            tracing::debug!(%path, error = %fault, "putting the same object again");
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn try_once(&self, n: u64, path: &Path, attempt: &Bytes) -> Sent {
-        let doing = || format!("writing commit {n}");
+    /// The commits between 1 and `floor` that are not forgotten yet.
+    pub(crate) async fn kept_before(&self, floor: u64) -> Result<Vec<u64>, StorageError> {
+        let mut listing = self.objects.list_with_offset(Some(&Path::from(FOLDER)), &path(1));
+        let mut kept = Vec::new();
+        while let Some(meta) = self.listed(listing.try_next(), "the log").await? {
+            let n = number(&meta.location).filter(|n| (2..floor).contains(n));
+            if let Some(n) = n.filter(|_| meta.size > FORGOTTEN.len() as u64) {
+                kept.push(n);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Puts the mark of a commit that is no longer kept in the place of commit `n`. The place stays taken: a server that was stalled since before must not find it
+    /// free.
+    pub(crate) async fn forget(&self, n: u64) -> Result<(), StorageError> {
+        let doing = || format!("forgetting commit {n}");
+        let path = path(n);
+        let put = self.objects.put(&path, PutPayload::from_static(FORGOTTEN));
+        match timeout(self.patience.request, put).await {
+            Err(_) => Err(StorageError::Silent { doing: doing() }),
+            Ok(Err(source)) => Err(StorageError::Refused { doing: doing(), source }),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
+    async fn try_once(&self, path: &Path, content: &Bytes) -> Sent {
+        let doing = || format!("writing {path}");
         let create = PutOptions::from(PutMode::Create);
-        let put = self.objects.put_opts(path, PutPayload::from_bytes(attempt.clone()), create);
+        let put = self.objects.put_opts(path, PutPayload::from_bytes(content.clone()), create);
         match timeout(self.patience.request, put).await {
             Err(_) => Sent::InDoubt(StorageError::Silent { doing: doing() }),
             Ok(Ok(_)) => Sent::Kept,
             // Azure says 409 or, for the same condition, 412.
             Ok(Err(source @ (Error::AlreadyExists { .. } | Error::Precondition { .. }))) => {
-                match self.read(n).await {
-                    Ok(Some(winner)) if winner == *attempt => Sent::Kept,
+                match self.read_object(path).await {
+                    Ok(Some(winner)) if winner == *content => Sent::Kept,
                     Ok(Some(winner)) => Sent::Lost(winner),
                     // Taken and absent: somebody is deleting, or the storage lags. Ask again.
                     Ok(None) => Sent::InDoubt(StorageError::Refused { doing: doing(), source }),
@@ -180,6 +245,8 @@ fn number(path: &Path) -> Option<u64> {
 }
 
 const FOLDER: &str = "log";
+/// What is in the place of a commit that is no longer kept.
+pub(crate) const FORGOTTEN: &[u8] = b"vouchgap";
 /// A commit has at most two transactions' worth of content, with padding less than 9 MiB.
 const LARGEST: u64 = 16 << 20;
 const PATIENCE: Patience =

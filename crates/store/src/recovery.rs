@@ -6,6 +6,7 @@
 
 use std::{str::FromStr, sync::Arc};
 
+use aws_lc_rs::rand::SecureRandom;
 use object_store::{ObjectStore, PutMode, PutOptions, PutPayload, path::Path};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
@@ -35,11 +36,38 @@ impl std::fmt::Display for Recipient {
     }
 }
 
-/// Seals one share to each recipient and writes them as `recovery/<identity>/<generation>/<i>`, create-if-absent, and reads each back. What is
+/// Seals one share to each recipient and writes them as `recovery/<identity>/1/<i>`, create-if-absent, and reads each back. What is
 /// returned goes into the first header; until it is there, the objects count for nothing.
 pub async fn write_recovery(
     objects: &Arc<dyn ObjectStore>,
     identity: IdentityId,
+    threshold: u8,
+    shares: &[Share],
+    recipients: &[Recipient],
+) -> Result<RecoverySet, RecoveryError> {
+    let folder = format!("recovery/{identity}/{FIRST_GENERATION}");
+    write(objects, &folder, threshold, shares, recipients).await
+}
+
+/// The same for a new root key. A rekeying that stopped may have left objects of the same generation, so the folder is one of this attempt,
+/// `recovery/<identity>/<generation>-<attempt>`.
+pub async fn write_later_recovery(
+    objects: &Arc<dyn ObjectStore>,
+    (identity, generation): (IdentityId, u32),
+    threshold: u8,
+    shares: &[Share],
+    recipients: &[Recipient],
+    rng: &dyn SecureRandom,
+) -> Result<RecoverySet, RecoveryError> {
+    let mut attempt = [0; 8];
+    rng.fill(&mut attempt).map_err(|_| RecoveryError::Seal)?;
+    let folder = format!("recovery/{identity}/{generation}-{}", hex::encode(attempt));
+    write(objects, &folder, threshold, shares, recipients).await
+}
+
+async fn write(
+    objects: &Arc<dyn ObjectStore>,
+    folder: &str,
     threshold: u8,
     shares: &[Share],
     recipients: &[Recipient],
@@ -52,7 +80,7 @@ pub async fn write_recovery(
         let sealed =
             age::encrypt(&recipient.key, share.expose_secret()).map_err(|_| RecoveryError::Seal)?;
         let sha256 = Hash::of(&sealed);
-        let object = Path::from(format!("recovery/{identity}/{FIRST_GENERATION}/{i}"));
+        let object = Path::from(format!("{folder}/{i}"));
         let refused = |what: &str, source| {
             RecoveryError::Unavailable(StorageError::Refused {
                 doing: format!("{what} recovery share {i}"),

@@ -95,6 +95,11 @@ impl RootKey {
         })))
     }
 
+    /// For the process that keeps the store open; a key has no copies elsewhere.
+    pub(crate) fn copy(&self) -> Self {
+        Self(SecretBox::init_with_mut(|key: &mut [u8; 32]| key.copy_from_slice(self.secret())))
+    }
+
     pub(crate) fn secret(&self) -> &[u8; 32] {
         self.0.expose_secret()
     }

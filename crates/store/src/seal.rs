@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 pub(crate) enum Purpose {
     Commit,
     Keyring,
+    Snapshot,
     Anchor,
 }
 
@@ -23,6 +24,7 @@ impl Purpose {
         match self {
             Self::Commit => b"vouchsafe store 1 commit",
             Self::Keyring => b"vouchsafe store 1 keyring",
+            Self::Snapshot => b"vouchsafe store 1 snapshot",
             Self::Anchor => b"vouchsafe store 1 anchor",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Entry, Head, Key, Page, Version, store::Shared};
+use crate::{Entry, Head, Key, Page, Version, state::State, store::Shared};
 
 /// The state after one commit; later commits do not change it. Holding one keeps overwritten values in memory, so drop it soon.
 pub struct Snapshot {
@@ -13,8 +13,14 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn take(shared: Arc<Shared>) -> Self {
-        let (head, at) = shared.write_state(|state| (state.head(), state.hold()));
-        Self { shared, head, at }
+        Self::take_with(shared, |_| ()).0
+    }
+
+    /// Also looks at the rest of the state, at the same commit.
+    pub(crate) fn take_with<T>(shared: Arc<Shared>, look: impl FnOnce(&State) -> T) -> (Self, T) {
+        let (head, at, seen) =
+            shared.write_state(|state| (state.head(), state.hold(), look(state)));
+        (Self { shared, head, at }, seen)
     }
 
     /// The commit that this is the state of.

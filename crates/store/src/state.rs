@@ -9,6 +9,10 @@ use jiff::Timestamp;
 
 use crate::{
     Entry, Hash, Head, Key, Page, Precondition, Transaction, Version, Write,
+    audit::record_leaf,
+    body::Change,
+    first::HeaderRef,
+    merkle::Tree,
     slot::{Held, Slot},
 };
 
@@ -22,10 +26,43 @@ pub(crate) struct State {
     held: Held,
     /// Keys with older versions, so that dropping a snapshot visits only these.
     many: BTreeSet<Key>,
-    audit: Vec<AuditPlace>,
-    audited: u64,
-    /// Of every commit, from 1 on: what an anchor is compared with, and what is read again.
-    hashes: Vec<Hash>,
+    /// Over all audit records; those of commits that are kept are kept.
+    audit: Tree,
+    /// The commit before the first kept one, as it was; before commit 1 if all are kept.
+    before: Past,
+    /// Every commit that is kept, in order: what an anchor is compared with, and what is read again.
+    past: Vec<Past>,
+    /// The first commit that is kept; commit 1 always is, for its header.
+    floor: u64,
+    /// The header in force.
+    header: HeaderRef,
+}
+
+/// What stays known of a commit that was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) hash: Hash,
+    /// Of its last transaction.
+    pub(crate) version: Version,
+    /// The number of its last audit record, or of the last one before it.
+    pub(crate) audited: u64,
+}
+
+impl Past {
+    pub(crate) const START: Self = Self { hash: Hash::NONE, version: Version::START, audited: 0 };
+}
+
+/// Everything of a state but its keys.
+#[derive(Clone)]
+pub(crate) struct Spine {
+    pub(crate) head: Head,
+    pub(crate) version: Version,
+    pub(crate) time: Option<Timestamp>,
+    pub(crate) audit: Tree,
+    pub(crate) before: Past,
+    pub(crate) past: Vec<Past>,
+    pub(crate) floor: u64,
+    pub(crate) header: HeaderRef,
 }
 
 /// A commit that holds audit records.
@@ -54,9 +91,44 @@ impl State {
             keys: BTreeMap::new(),
             held: Held::new(),
             many: BTreeSet::new(),
-            audit: Vec::new(),
-            audited: 0,
-            hashes: Vec::new(),
+            audit: Tree::default(),
+            before: Past::START,
+            past: Vec::new(),
+            floor: 1,
+            header: HeaderRef::FIRST,
+        }
+    }
+
+    /// A state that was saved. The keys are in order, each once.
+    pub(crate) fn restored(spine: Spine, keys: Vec<(Key, Version, crate::Value)>) -> Self {
+        let keys =
+            keys.into_iter().map(|(key, version, value)| (key, Slot::new(version, Some(value))));
+        let Spine { head, version, time, audit, before, past, floor, header } = spine;
+        Self {
+            head,
+            version,
+            time,
+            keys: keys.collect(),
+            held: Held::new(),
+            many: BTreeSet::new(),
+            audit,
+            before,
+            past,
+            floor,
+            header,
+        }
+    }
+
+    pub(crate) fn spine(&self) -> Spine {
+        Spine {
+            head: self.head,
+            version: self.version,
+            time: self.time,
+            audit: self.audit.clone(),
+            before: self.before,
+            past: self.past.clone(),
+            floor: self.floor,
+            header: self.header,
         }
     }
 
@@ -64,10 +136,30 @@ impl State {
         self.head
     }
 
-    /// The hash of commit `n` of this history.
+    /// The hash of commit `n` of this history, if it is kept.
     pub(crate) fn hash_of(&self, n: u64) -> Option<Hash> {
-        let index = usize::try_from(n.checked_sub(1)?).ok()?;
-        self.hashes.get(index).copied()
+        self.past(n).map(|past| past.hash)
+    }
+
+    /// What is known of commit `n`, if it is kept; of the last one before those that are, too.
+    pub(crate) fn past(&self, n: u64) -> Option<Past> {
+        match n.checked_sub(self.floor) {
+            Some(index) => self.past.get(usize::try_from(index).ok()?).copied(),
+            None => (n + 1 == self.floor && n > 0).then_some(self.before),
+        }
+    }
+
+    /// The first commit that is kept besides commit 1.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    pub(crate) fn header(&self) -> HeaderRef {
+        self.header
+    }
+
+    pub(crate) fn audit_tree(&self) -> &Tree {
+        &self.audit
     }
 
     pub(crate) fn version(&self) -> Version {
@@ -79,7 +171,7 @@ impl State {
     }
 
     pub(crate) fn audited(&self) -> u64 {
-        self.audited
+        self.audit.size()
     }
 
     /// Applies a whole commit: readers see all of it or nothing.
@@ -88,14 +180,28 @@ impl State {
         head: Head,
         transactions: impl IntoIterator<Item = &'a Transaction>,
     ) -> Vec<Applied> {
-        let before = self.audited;
         let applied = transactions.into_iter().map(|one| self.apply_one(one)).collect();
-        if self.audited > before {
-            self.audit.push(AuditPlace { first: before.saturating_add(1), head });
-        }
-        self.hashes.push(head.hash);
+        self.past.push(Past { hash: head.hash, version: self.version, audited: self.audit.size() });
         self.head = head;
         applied
+    }
+
+    /// Applies what a commit says about the log itself, after its place.
+    pub(crate) fn change(&mut self, change: Change) {
+        match change {
+            Change::Header(header) => self.header = header,
+            Change::Floor(floor) => self.forget(floor.min(self.head.n)),
+        }
+    }
+
+    fn forget(&mut self, floor: u64) {
+        let Some(last) = floor.checked_sub(1).filter(|_| floor > self.floor) else { return };
+        let Some(before) = self.past(last) else { return };
+        let gone = usize::try_from(floor - self.floor).unwrap_or(usize::MAX).min(self.past.len());
+        self.past.drain(..gone);
+        self.audit.forget(before.audited);
+        self.before = before;
+        self.floor = floor;
     }
 
     fn apply_one(&mut self, transaction: &Transaction) -> Applied {
@@ -105,10 +211,13 @@ impl State {
             match write {
                 Write::Put(key, value) => self.write(key, Some(value.clone())),
                 Write::Delete(key) => self.write(key, None),
-                Write::Audit(_) => self.audited = self.audited.saturating_add(1),
+                Write::Audit(record) => {
+                    let sequence = self.audit.size().saturating_add(1);
+                    self.audit.push(record_leaf(sequence, transaction.at, record));
+                }
             }
         }
-        Applied { version: self.version, audited: self.audited }
+        Applied { version: self.version, audited: self.audit.size() }
     }
 
     fn write(&mut self, key: &Key, value: Option<crate::Value>) {
@@ -209,10 +318,25 @@ impl State {
         });
     }
 
-    /// The commits that hold the audit records from number `from` on.
-    pub(crate) fn audit_places(&self, from: u64) -> Vec<AuditPlace> {
-        let start = self.audit.partition_point(|place| place.first <= from).saturating_sub(1);
-        self.audit.get(start..).unwrap_or_default().to_vec()
+    /// The first `most` commits that hold audit records from number `from` on, as far as they are kept.
+    pub(crate) fn audit_places(&self, from: u64, most: usize) -> Vec<AuditPlace> {
+        let start = self.past.partition_point(|past| past.audited < from);
+        let mut before = match start.checked_sub(1).and_then(|last| self.past.get(last)) {
+            Some(past) => past.audited,
+            None => self.before.audited,
+        };
+        let mut places = Vec::new();
+        for (n, past) in (self.floor..).zip(&self.past).skip(start) {
+            if past.audited > before {
+                if places.len() == most {
+                    break;
+                }
+                let first = before.saturating_add(1);
+                places.push(AuditPlace { first, head: Head { n, hash: past.hash } });
+            }
+            before = past.audited;
+        }
+        places
     }
 
     /// How many keys are held in memory, deleted ones that a snapshot sees included.

@@ -1,7 +1,7 @@
 //! The store: born once, opened by its root key, written by transactions.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use crate::{
     Head, Identity, IdentityKey, Key, Page, ReadError, RecoverySet, ShareSet, Signature, Snapshot,
     Transaction, Uncovered, Value, anchor, audit,
     coverage::Coverage,
-    keyring::Keyring,
+    keys::Keys,
     log::{Log, Patience},
     seal::RandomnessUnavailable,
     state::State,
@@ -24,6 +24,12 @@ use crate::{
 
 mod create;
 mod open;
+mod rotate;
+mod save;
+
+pub use open::Origin;
+pub use rotate::Rekey;
+pub use save::{Compacted, Retention};
 
 /// An open store. Clones are the same store; it lives as long as one of them.
 #[derive(Clone)]
@@ -81,6 +87,16 @@ impl Store {
     /// The first header, now known to be true.
     pub fn first(&self) -> &FirstHeader {
         &self.shared.first
+    }
+
+    /// The header in force: the first one, or that of the newest barrier key or root key.
+    pub fn header(&self) -> FirstHeader {
+        self.shared.keys().header.clone()
+    }
+
+    /// What the state was made from when the store was opened.
+    pub fn origin(&self) -> &Origin {
+        &self.shared.origin
     }
 
     /// The newest commit that the state holds.
@@ -166,6 +182,10 @@ impl Store {
         self.shared.identity.sign(message)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     fn start(shared: Shared) -> Self {
         let shared = Arc::new(shared);
         let (commands, receiver) = mpsc::channel(QUEUE);
@@ -178,9 +198,10 @@ impl Store {
 pub(crate) struct Shared {
     pub(crate) log: Log,
     pub(crate) identity: IdentityKey,
-    pub(crate) keyring: Keyring,
     pub(crate) rng: Arc<dyn SecureRandom + Send + Sync>,
-    first: FirstHeader,
+    pub(crate) first: FirstHeader,
+    keys: Mutex<Arc<Keys>>,
+    origin: Origin,
     state: RwLock<State>,
     heads: watch::Sender<Head>,
     pub(crate) coverage: Coverage,
@@ -195,6 +216,16 @@ impl Shared {
     /// Changes the state.
     pub(crate) fn write_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The keys in force.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over the keys that a commit names.
+    pub(crate) fn replace_keys(&self, keys: Keys) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// Tells those who wait for a new head.

@@ -3,6 +3,8 @@
 //! It takes all transactions that wait, checks each against the state and those before it, and puts them into one commit. If another server's commit
 //! took the place, it follows that log and checks again. If the storage will not say, the attempt is kept, and nothing else is sent before its
 //! fate is known.
+//!
+//! Changes of the log itself, a new header or a new beginning, are commits of their own.
 
 use std::sync::Arc;
 
@@ -10,9 +12,13 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    CommitError, Committed, Damage, Hash, Head, StorageError, Transaction,
+    ChangeError, CommitError, Committed, Damage, FirstHeader, Hash, Head, Rekey, StorageError,
+    Transaction,
+    body::{Change, Content},
     commit::{Draft, Sealed},
     coverage::Exceeded,
+    first::NextError,
+    keys::{Keys, Unfollowed},
     log::Sent,
     state::{Applied, Pending, State},
     store::Shared,
@@ -22,17 +28,40 @@ use crate::{
 pub(crate) enum Command {
     Commit { transaction: Transaction, reply: Reply<(Committed, u64)> },
     Refresh { reply: Reply<Head> },
+    Change { request: Box<Request>, reply: oneshot::Sender<Result<Head, ChangeError>> },
+}
+
+/// A change of the log itself.
+pub(crate) enum Request {
+    /// A new barrier key.
+    Rotate,
+    /// A new root key and a new barrier key.
+    Rekey(Rekey),
+    /// A new first commit.
+    Floor(u64),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
+type Changing = (Box<Request>, oneshot::Sender<Result<Head, ChangeError>>);
 type Waiting = (Transaction, Reply<(Committed, u64)>);
 
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     /// Sent, with an unknown fate.
     doubt: Option<Attempt>,
-    /// Found in the log; nothing is written any more.
-    damage: Option<Damage>,
+    /// Nothing is written any more.
+    stopped: Option<Stopped>,
+    /// Of a header that was stored and is about to be named.
+    pending: Option<Keys>,
+}
+
+/// Why nothing is written any more.
+#[derive(Clone)]
+enum Stopped {
+    /// Found in the log.
+    Damaged(Damage),
+    /// To this generation.
+    Rekeyed(u32),
 }
 
 struct Attempt {
@@ -43,27 +72,115 @@ struct Attempt {
 
 /// Why nothing can be sent now.
 enum Halt {
-    Damaged(Damage),
+    Stopped(Stopped),
     Unavailable(StorageError),
+}
+
+impl From<Damage> for Halt {
+    fn from(damage: Damage) -> Self {
+        Self::Stopped(Stopped::Damaged(damage))
+    }
+}
+
+impl From<Unfollowed> for Halt {
+    fn from(fault: Unfollowed) -> Self {
+        match fault {
+            Unfollowed::Damaged(damage) => damage.into(),
+            Unfollowed::Unavailable(fault) => Self::Unavailable(fault),
+            Unfollowed::Rekeyed(generation) => Self::Stopped(Stopped::Rekeyed(generation)),
+        }
+    }
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, doubt: None, damage: None }
+        Self { shared, doubt: None, stopped: None, pending: None }
     }
 
     /// Runs until every handle is gone.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         while let Some(command) = commands.recv().await {
             let mut batch = Batch::default();
-            batch.add(command);
-            while batch.size < MOST_OF_A_COMMIT
+            let mut change = batch.add(command);
+            while change.is_none()
+                && batch.size < MOST_OF_A_COMMIT
                 && let Ok(command) = commands.try_recv()
             {
-                batch.add(command);
+                change = batch.add(command);
             }
-            self.serve(batch).await;
+            if !batch.is_empty() {
+                self.serve(batch).await;
+            }
+            if let Some((request, reply)) = change {
+                drop(reply.send(self.change(&request).await));
+            }
         }
+    }
+
+    /// Makes a commit of its own, in the order: what is in doubt is settled and other servers are followed; a new header is stored and read back; the
+    /// commit that names it, sealed under the old key; the new keys. Stopped before the commit, it leaves a header that counts for nothing.
+    async fn change(&mut self, request: &Request) -> Result<Head, ChangeError> {
+        if let Err(halt) = self.prepare(true).await {
+            return Err(self.explain(halt)().into());
+        }
+        loop {
+            let after = self.shared.read_state(State::head);
+            if let Err(Exceeded { anchored }) = self.shared.coverage.check(after) {
+                return Err(CommitError::Uncovered { anchored, head: after }.into());
+            }
+            let change = self.prepare_change(request).await?;
+            let n = after.n.saturating_add(1);
+            let content = Content { identity: None, transactions: &[], change: Some(change) };
+            let bytes = self.seal(after, content).map_err(CommitError::Seal)?;
+            let settled = match self.shared.log.send(n, &bytes).await {
+                Sent::Kept => self.adopt(&bytes).await.map(|()| true),
+                Sent::Lost(winner) => match self.adopt(&winner).await {
+                    Ok(()) => self.follow().await.map(|()| false),
+                    Err(halt) => Err(halt),
+                },
+                Sent::InDoubt(fault) => {
+                    self.doubt = Some(Attempt { n, bytes, transactions: Vec::new() });
+                    return Err(CommitError::InDoubt(Arc::new(fault)).into());
+                }
+            };
+            match settled {
+                Ok(true) => return Ok(self.shared.read_state(State::head)),
+                Ok(false) => {}
+                Err(halt) => return Err(self.explain(halt)().into()),
+            }
+        }
+    }
+
+    async fn prepare_change(&mut self, request: &Request) -> Result<Change, ChangeError> {
+        let keys = self.shared.keys();
+        let rng = &*self.shared.rng;
+        let rekey = match request {
+            Request::Floor(floor) => return Ok(Change::Floor(*floor)),
+            Request::Rotate => None,
+            Request::Rekey(rekey) => Some(rekey),
+        };
+        let current = keys.reference.generation;
+        if rekey.is_some_and(|rekey| rekey.generation != current.saturating_add(1)) {
+            return Err(ChangeError::OtherGeneration { current });
+        }
+        let root = rekey.map_or(&keys.root, |rekey| &rekey.root);
+        let keyring = keys.keyring.with_new_key(rng).map_err(CommitError::Seal)?;
+        let sets = rekey.map(|rekey| (&rekey.shares, &rekey.recovery));
+        let (header, reference, bytes) =
+            keys.header.next((&keyring, root), sets, rng).map_err(|fault| match fault {
+                NextError::Seal(fault) => ChangeError::Commit(CommitError::Seal(fault)),
+                NextError::Malformed(fault) => ChangeError::Malformed(fault.0),
+            })?;
+        let path = reference.path();
+        if let Sent::InDoubt(fault) = self.shared.log.create(&path, &bytes).await {
+            return Err(ChangeError::Header(fault));
+        }
+        let kept = self.shared.log.read_object(&path).await.map_err(ChangeError::Header)?;
+        let kept = kept.ok_or(Damage::MissingHeader { object: path.to_string() });
+        kept.and_then(|kept| FirstHeader::stored(reference, &kept))
+            .map_err(|damage| ChangeError::Commit(CommitError::Damaged(damage)))?;
+        self.pending = Some(Keys { root: root.copy(), keyring, header, reference });
+        Ok(Change::Header(reference))
     }
 
     async fn serve(&mut self, batch: Batch) {
@@ -86,13 +203,16 @@ impl Writer {
 
     /// Settles what is in doubt, and follows other servers if asked.
     async fn prepare(&mut self, follow: bool) -> Result<(), Halt> {
-        if let Some(damage) = &self.damage {
-            return Err(Halt::Damaged(damage.clone()));
+        if let Some(stopped) = &self.stopped {
+            return Err(Halt::Stopped(stopped.clone()));
         }
         if let Some(attempt) = self.doubt.take() {
             match self.shared.log.send(attempt.n, &attempt.bytes).await {
+                Sent::Kept if attempt.transactions.is_empty() => {
+                    self.adopt(&attempt.bytes).await?;
+                }
                 Sent::Kept => drop(self.apply(&attempt.bytes, attempt.n, &attempt.transactions)),
-                Sent::Lost(winner) => self.adopt(&winner)?,
+                Sent::Lost(winner) => self.adopt(&winner).await?,
                 Sent::InDoubt(fault) => {
                     self.doubt = Some(attempt);
                     return Err(Halt::Unavailable(fault));
@@ -114,7 +234,9 @@ impl Writer {
             let (transactions, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
             let after = self.shared.read_state(State::head);
             let n = after.n.saturating_add(1);
-            let bytes = match self.seal(after, &transactions) {
+            let references: Vec<&Transaction> = transactions.iter().collect();
+            let content = Content { identity: None, transactions: &references, change: None };
+            let bytes = match self.seal(after, content) {
                 Ok(bytes) => bytes,
                 Err(fault) => return refuse_all(replies, || CommitError::Seal(fault)),
             };
@@ -126,7 +248,7 @@ impl Writer {
                     }
                     return;
                 }
-                Sent::Lost(winner) => match self.adopt(&winner) {
+                Sent::Lost(winner) => match self.adopt(&winner).await {
                     Ok(()) => self.follow().await.err(),
                     Err(halt) => Some(halt),
                 },
@@ -171,11 +293,10 @@ impl Writer {
         })
     }
 
-    fn seal(&self, after: Head, transactions: &[Transaction]) -> Result<Bytes, crate::SealError> {
-        let transactions: Vec<&Transaction> = transactions.iter().collect();
+    fn seal(&self, after: Head, content: Content<'_>) -> Result<Bytes, crate::SealError> {
         let identity = self.shared.identity.public().id();
-        let draft = Draft { identity, after, clear: &[], key: None, transactions: &transactions };
-        draft.seal(&self.shared.keyring, &*self.shared.rng)
+        let draft = Draft { identity, after, clear: &[], content };
+        draft.seal(&self.shared.keys().keyring, &*self.shared.rng)
     }
 
     /// Applies our own commit.
@@ -186,26 +307,43 @@ impl Writer {
         (head, applied)
     }
 
-    /// Verifies and applies another server's commit.
-    fn adopt(&self, object: &[u8]) -> Result<(), Halt> {
+    /// Verifies and applies another server's commit, or our own change of the log.
+    async fn adopt(&mut self, object: &[u8]) -> Result<(), Halt> {
         let after = self.shared.read_state(State::head);
+        let keys = self.shared.keys();
         let opened = Sealed::parse(after.n.saturating_add(1), object)
-            .and_then(|sealed| {
-                sealed.open(self.shared.identity.public().id(), after, &self.shared.keyring)
-            })
-            .map_err(Halt::Damaged)?;
-        let _applied =
-            self.shared.write_state(|state| state.apply(opened.head, &opened.body.transactions));
+            .and_then(|sealed| sealed.open(keys.identity(), after, &keys.keyring))?;
+        // Before anything is applied, so that a header that does not answer leaves all as it was.
+        let keys = match opened.body.change {
+            Some(Change::Header(reference)) => {
+                match self.pending.take_if(|pending| pending.reference == reference) {
+                    Some(pending) => Some(pending),
+                    None => {
+                        Some(keys.follow(&self.shared.log, &self.shared.first, reference).await?)
+                    }
+                }
+            }
+            Some(Change::Floor(_)) | None => None,
+        };
+        self.shared.write_state(|state| {
+            let _applied = state.apply(opened.head, &opened.body.transactions);
+            if let Some(change) = opened.body.change {
+                state.change(change);
+            }
+        });
+        if let Some(keys) = keys {
+            self.shared.replace_keys(keys);
+        }
         self.shared.announce();
         Ok(())
     }
 
-    async fn follow(&self) -> Result<(), Halt> {
+    async fn follow(&mut self) -> Result<(), Halt> {
         loop {
             let n = self.shared.read_state(State::head).n.saturating_add(1);
             match self.shared.log.read(n).await.map_err(Halt::Unavailable)? {
                 None => return Ok(()),
-                Some(object) => self.adopt(&object)?,
+                Some(object) => self.adopt(&object).await?,
             }
         }
     }
@@ -213,15 +351,23 @@ impl Writer {
     /// Remembers damage, and makes the answer for each who waits.
     fn explain(&mut self, halt: Halt) -> impl Fn() -> CommitError + use<> {
         let halt = match halt {
-            Halt::Damaged(damage) => {
-                tracing::error!(%damage, "the log is damaged, no more commits are made");
-                self.damage = Some(damage.clone());
-                Err(damage)
+            Halt::Stopped(stopped) => {
+                match &stopped {
+                    Stopped::Damaged(damage) => {
+                        tracing::error!(%damage, "the log is damaged, no more commits are made");
+                    }
+                    Stopped::Rekeyed(generation) => {
+                        tracing::error!(generation, "rekeyed elsewhere, no more commits are made");
+                    }
+                }
+                self.stopped = Some(stopped.clone());
+                Err(stopped)
             }
             Halt::Unavailable(fault) => Ok(Arc::new(fault)),
         };
         move || match &halt {
-            Err(damage) => CommitError::Damaged(damage.clone()),
+            Err(Stopped::Damaged(damage)) => CommitError::Damaged(damage.clone()),
+            Err(Stopped::Rekeyed(generation)) => CommitError::Rekeyed { generation: *generation },
             Ok(fault) => CommitError::Unavailable(Arc::clone(fault)),
         }
     }
@@ -236,14 +382,21 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, command: Command) {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.refreshes.is_empty()
+    }
+
+    /// A change is given back: it is made after the others.
+    fn add(&mut self, command: Command) -> Option<Changing> {
         match command {
             Command::Commit { transaction, reply } => {
                 self.size = self.size.saturating_add(transaction.size().min(MOST_OF_A_TRANSACTION));
                 self.waiting.push((transaction, reply));
             }
             Command::Refresh { reply } => self.refreshes.push(reply),
+            Command::Change { request, reply } => return Some((request, reply)),
         }
+        None
     }
 
     fn refuse(self, fault: impl Fn() -> CommitError) {

@@ -127,7 +127,11 @@ fn audit_records_are_numbered_and_found_by_commit() {
     apply(&mut state, &[put("a", "2")]);
     apply(&mut state, &[record("3")]);
     let places = |from| {
-        state.audit_places(from).iter().map(|place| (place.first, place.head.n)).collect::<Vec<_>>()
+        state
+            .audit_places(from, 99)
+            .iter()
+            .map(|place| (place.first, place.head.n))
+            .collect::<Vec<_>>()
     };
     assert_eq!(places(0), [(1, 1), (3, 3)]);
     assert_eq!(places(2), [(1, 1), (3, 3)]);

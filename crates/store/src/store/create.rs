@@ -1,17 +1,19 @@
 //! Birth: the first commit.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use object_store::ObjectStore;
 use tokio::sync::watch;
 
-use super::{Newborn, Settings, Shared, Store};
+use super::{Newborn, Origin, Settings, Shared, Store};
 use crate::{
-    CreateError, Damage, FirstHeader, Head, OpenError, RootKey, Transaction,
+    CreateError, Damage, FirstHeader, Head, HeaderRef, OpenError, RootKey, Transaction,
+    body::Content,
     commit::{Draft, Sealed},
     coverage::Coverage,
     first::{FIRST_GENERATION, first_header},
     keyring::Keyring,
+    keys::Keys,
     log::{Log, Sent},
     seal::SealError,
     state::State,
@@ -52,8 +54,11 @@ impl Store {
             identity: id,
             after: Head::START,
             clear: &clear,
-            key: Some(&newborn.identity),
-            transactions: &transactions,
+            content: Content {
+                identity: Some(&newborn.identity),
+                transactions: &transactions,
+                change: None,
+            },
         };
         let attempt = draft.seal(&keyring, &*settings.rng)?;
         let head = reopened(&attempt, root)?;
@@ -77,9 +82,15 @@ impl Store {
         Ok(Self::start(Shared {
             log,
             identity,
-            keyring,
             rng,
-            first: header,
+            first: header.clone(),
+            keys: Mutex::new(Arc::new(Keys {
+                root: root.copy(),
+                keyring,
+                header,
+                reference: HeaderRef::FIRST,
+            })),
+            origin: Origin::default(),
             state: RwLock::new(state),
             heads,
             coverage: Coverage::new(settings.uncovered, head),

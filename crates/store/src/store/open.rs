@@ -1,31 +1,43 @@
 //! Opening a store that exists.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use tokio::sync::watch;
 
-use super::{Settings, Shared, Store};
+use super::{Settings, Shared, Store, save};
 use crate::{
-    AnchorStore, Damage, Demand, IdentityId, IdentityKey, OpenError, RootKey, anchor,
-    commit::{Opened, Sealed},
+    AnchorStore, Damage, Demand, FirstHeader, Head, HeaderRef, IdentityId, IdentityKey, OpenError,
+    RootKey, anchor,
+    body::Change,
+    commit::Sealed,
     coverage::Coverage,
-    first::first_header,
-    keyring::Keyring,
+    first::{first_header, later_headers},
+    keys::{Keys, Unfollowed},
     log::Log,
     state::State,
 };
+
+/// What the state was made from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The stored snapshot that was read, if one was; the log from its end on.
+    pub snapshot: Option<Head>,
+    /// Snapshots that were passed over, and why.
+    pub refused: Vec<Damage>,
+}
 
 impl Store {
     /// Opens the store, in the order:
     /// 1. there is a first commit, and its header has a form that we know;
     /// 2. it names the expected identity;
-    /// 3. the root key opens its keyring;
+    /// 3. the root key opens its keyring, or that of a later header;
     /// 4. the anchor, if it is there, was made by this store; if it is not there, that is allowed;
-    /// 5. every commit up to the last that is listed, and every later one that is found, is there, in its place, behind its predecessor, and opens;
-    /// 6. the identity key inside commit 1 is that of the identity outside;
-    /// 7. the history reaches the anchor and agrees with it.
+    /// 5. the newest snapshot that opens, is whole, and is of a commit that the log has; or none;
+    /// 6. every commit after it up to the last that is listed, and every later one that is found, is there, in its place, behind its predecessor, and opens;
+    /// 7. the identity key inside is that of the identity outside, and the header in force is one that this root key opens;
+    /// 8. the history reaches the anchor and agrees with it.
     pub async fn open(
         objects: &Arc<dyn ObjectStore>,
         root: &RootKey,
@@ -40,18 +52,26 @@ impl Store {
         if id != *expected {
             return Err(OpenError::OtherStore { expected: *expected, found: id });
         }
-        let keyring = Keyring::open(first.keyring(), root, id, first.generation())
-            .map_err(|_| OpenError::WrongRootKey)?;
+        let candidates = candidates(&log, &first, root).await?;
 
         // Read before the log: other servers may raise it while we read on, and never beyond what is durable.
-        let anchor = anchors.read().await.map_err(OpenError::AnchorUnavailable)?;
-        let anchored = anchor.map(|anchor| anchor.open(id, &keyring)).transpose();
+        let anchor = match demand {
+            Demand::DangerAnyHistory => None,
+            Demand::Anchored | Demand::MayBeAbsent => {
+                anchors.read().await.map_err(OpenError::AnchorUnavailable)?
+            }
+        };
 
-        let fold = fold(&log, id, &keyring).await?;
+        let (fold, origin) = read(&log, &first, candidates).await?;
         let head = fold.state.head();
         let identity = fold.identity.filter(|key| key.public() == first.identity());
         let identity = identity.ok_or(Damage::OtherIdentityInside { named: id })?;
-        match anchored {
+        let current = fold.state.header().generation;
+        if fold.keys.reference.generation != current {
+            let given = fold.keys.reference.generation;
+            return Err(OpenError::OtherGeneration { given, current });
+        }
+        match anchor.map(|anchor| anchor.open(id, &fold.keys.keyring)).transpose() {
             Err(fault) => return Err(OpenError::AnchorNotOurs { reason: fault.0, found: head }),
             Ok(Some(anchored)) => anchor::check(anchored, &fold.state)?,
             Ok(None) if demand == Demand::Anchored => {
@@ -64,9 +84,10 @@ impl Store {
         Ok(Self::start(Shared {
             log,
             identity,
-            keyring,
             rng,
             first,
+            keys: Mutex::new(Arc::new(fold.keys)),
+            origin,
             state: RwLock::new(fold.state),
             heads,
             coverage: Coverage::new(settings.uncovered, head),
@@ -74,37 +95,150 @@ impl Store {
     }
 }
 
-/// The fold of the whole log.
-struct Fold {
-    state: State,
-    identity: Option<IdentityKey>,
+/// The headers whose keyring the root key opens, the newest first.
+///
+/// The newest may be one that no commit names. It holds all keys that came before it all the same, and from the first commit on that names a header of this generation,
+/// that one is used.
+async fn candidates(
+    log: &Log,
+    first: &FirstHeader,
+    root: &RootKey,
+) -> Result<Vec<Keys>, OpenError> {
+    let later = later_headers(log, first.identity()).await?;
+    let all = later.into_iter().chain([(first.clone(), HeaderRef::FIRST)]);
+    let candidates: Vec<Keys> =
+        all.filter_map(|(header, reference)| Keys::open(header, reference, root)).collect();
+    if candidates.is_empty() { Err(OpenError::WrongRootKey) } else { Ok(candidates) }
 }
 
-impl Fold {
-    fn add(&mut self, opened: Opened) {
-        let _applied = self.state.apply(opened.head, &opened.body.transactions);
-        if let Some(key) = opened.body.identity {
-            self.identity = Some(key);
+/// Reads the newest snapshot that is good, and the log after it.
+async fn read(
+    log: &Log,
+    first: &FirstHeader,
+    candidates: Vec<Keys>,
+) -> Result<(Fold, Origin), OpenError> {
+    let mut origin = Origin::default();
+    for name in save::list(log).await.map_err(OpenError::Unavailable)? {
+        let mut refused = None;
+        for keys in &candidates {
+            let (state, identity) =
+                match save::load(log, name, first.identity().id(), &keys.keyring).await {
+                    Ok(loaded) => loaded,
+                    Err(OpenError::Damaged(damage)) => {
+                        refused = Some(damage);
+                        continue;
+                    }
+                    Err(other) => return Err(other),
+                };
+            let head = state.head();
+            let tried = async {
+                save::check_place(log, name, head).await?;
+                let mut fold = Fold { state, identity: Some(identity), keys: keys.copy() };
+                fold.use_header(log, first).await?;
+                fold.follow(log, first).await?;
+                Ok(fold)
+            };
+            match tried.await {
+                Ok(fold) => {
+                    origin.snapshot = Some(head);
+                    return Ok((fold, origin));
+                }
+                Err(OpenError::Damaged(damage)) => {
+                    refused = Some(damage);
+                    break;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        if let Some(damage) = refused {
+            tracing::warn!(%damage, "a snapshot is passed over");
+            origin.refused.push(damage);
+        }
+    }
+    let keys = candidates.into_iter().next().ok_or(OpenError::WrongRootKey)?;
+    let mut fold = Fold { state: State::new(), identity: None, keys };
+    match fold.follow(log, first).await {
+        // The log alone does not do: what is wrong with the snapshots says more.
+        Err(OpenError::Damaged(Damage::Forgotten { .. })) if !origin.refused.is_empty() => {
+            Err(origin.refused.swap_remove(0).into())
+        }
+        Err(other) => Err(other),
+        Ok(()) => {
+            // Without a commit that names a header, the first one is in force.
+            fold.use_header(log, first).await?;
+            Ok((fold, origin))
         }
     }
 }
 
-async fn fold(log: &Log, id: IdentityId, keyring: &Keyring) -> Result<Fold, OpenError> {
-    let mut fold = Fold { state: State::new(), identity: None };
-    let last = log.last().await?;
-    // Several reads are under way at once; they arrive in order.
-    let mut commits = stream::iter(1..=last).map(|n| log.read(n)).buffered(READ_AHEAD);
-    while let Some(object) = commits.try_next().await.map_err(OpenError::Unavailable)? {
-        let n = fold.state.head().n.saturating_add(1);
-        let object = object.ok_or(Damage::Missing { n })?;
-        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?);
+/// The fold of the log up to some commit.
+struct Fold {
+    state: State,
+    identity: Option<IdentityKey>,
+    keys: Keys,
+}
+
+impl Fold {
+    /// Reads on to the end.
+    async fn follow(&mut self, log: &Log, first: &FirstHeader) -> Result<(), OpenError> {
+        let head = self.state.head().n;
+        let last = log.last_after(head).await?;
+        // Several reads are under way at once; they arrive in order.
+        let mut commits = stream::iter(head + 1..=last).map(|n| log.read(n)).buffered(READ_AHEAD);
+        while let Some(object) = commits.try_next().await.map_err(OpenError::Unavailable)? {
+            let n = self.state.head().n.saturating_add(1);
+            let object = object.ok_or(Damage::Missing { n })?;
+            self.add(log, first, &object).await?;
+        }
+        loop {
+            let n = self.state.head().n.saturating_add(1);
+            let Some(object) = log.read(n).await.map_err(OpenError::Unavailable)? else {
+                return Ok(());
+            };
+            self.add(log, first, &object).await?;
+        }
     }
-    loop {
-        let n = fold.state.head().n.saturating_add(1);
-        let Some(object) = log.read(n).await.map_err(OpenError::Unavailable)? else {
-            return Ok(fold);
-        };
-        fold.add(Sealed::parse(n, &object)?.open(id, fold.state.head(), keyring)?);
+
+    async fn add(
+        &mut self,
+        log: &Log,
+        first: &FirstHeader,
+        object: &[u8],
+    ) -> Result<(), OpenError> {
+        let after = self.state.head();
+        let opened = Sealed::parse(after.n.saturating_add(1), object)?.open(
+            self.keys.identity(),
+            after,
+            &self.keys.keyring,
+        )?;
+        let _applied = self.state.apply(opened.head, &opened.body.transactions);
+        if let Some(key) = opened.body.identity {
+            self.identity = Some(key);
+        }
+        if let Some(change) = opened.body.change {
+            self.state.change(change);
+            if let Change::Header(_) = change {
+                self.use_header(log, first).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the keys of the header in force. A root key of a later generation opens what came before it with its own keyring.
+    async fn use_header(&mut self, log: &Log, first: &FirstHeader) -> Result<(), OpenError> {
+        let (reference, given) = (self.state.header(), self.keys.reference.generation);
+        if reference == self.keys.reference || reference.generation < given {
+            return Ok(());
+        }
+        match self.keys.follow(log, first, reference).await {
+            Ok(keys) => {
+                self.keys = keys;
+                Ok(())
+            }
+            Err(Unfollowed::Damaged(damage)) => Err(damage.into()),
+            Err(Unfollowed::Unavailable(fault)) => Err(OpenError::Unavailable(fault)),
+            Err(Unfollowed::Rekeyed(current)) => Err(OpenError::OtherGeneration { given, current }),
+        }
     }
 }
 
@@ -118,7 +252,7 @@ mod tests {
     use super::*;
     use crate::{
         AnchorStoreError, FirstHeader, Hash, Head, RecoverySet, SealedAnchor, ShareRef, ShareSet,
-        commit::Draft, first::FIRST_GENERATION, log::Sent,
+        body::Content, commit::Draft, first::FIRST_GENERATION, keyring::Keyring, log::Sent,
     };
 
     struct NoAnchor;
@@ -149,8 +283,7 @@ mod tests {
             identity: id,
             after: Head::START,
             clear: &clear,
-            key: Some(inside),
-            transactions: &[],
+            content: Content { identity: Some(inside), transactions: &[], change: None },
         };
         let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let settings = Settings::new(Arc::new(SystemRandom::new()));

@@ -1,0 +1,203 @@
+//! Storing snapshots, and dropping what they make superfluous.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Shared, Store};
+use crate::{
+    AnchorStore, CompactError, Damage, Hash, Head, IdentityKey, OpenError, SaveError, Snapshot,
+    StorageError,
+    keyring::Keyring,
+    log::{Log, Sent},
+    saved::{self, Loading, Name, Part, Seal},
+    state::State,
+    writer::Request,
+};
+
+/// What compaction keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// At least this many commits, for history and audit.
+    pub commits: u64,
+}
+
+/// What compaction has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// The first commit that is kept besides commit 1.
+    pub floor: u64,
+    /// How many commits were dropped now.
+    pub dropped: usize,
+}
+
+impl Store {
+    /// Stores a snapshot of the state as it is now. Writers go on meanwhile. Answers the commit that it is of.
+    pub async fn save(&self) -> Result<Head, SaveError> {
+        let shared = Arc::clone(&self.shared);
+        let (view, spine) = Snapshot::take_with(Arc::clone(&shared), State::spine);
+        let keys = shared.keys();
+        let name = Name::fresh(spine.head.n, &*shared.rng).map_err(crate::SealError::from)?;
+        let seal = Seal { name, identity: keys.identity(), keyring: &keys.keyring };
+        let mut parts = Vec::new();
+        let mut part = Part::entries();
+        let mut after = None;
+        loop {
+            let page = view.range("", after.as_ref(), PAGE);
+            for entry in &page.entries {
+                part.add(entry)?;
+                if part.is_full() {
+                    put(&shared, &seal, &mut parts, part.content()).await?;
+                    part.clear();
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(view);
+        if !part.is_empty() {
+            put(&shared, &seal, &mut parts, part.content()).await?;
+        }
+        for list in saved::lists(&spine) {
+            put(&shared, &seal, &mut parts, &list).await?;
+        }
+        let index = saved::index(&spine, &shared.identity, &parts)?;
+        let object = seal.object(saved::INDEX, &index, &*shared.rng)?;
+        create(&shared.log, name, saved::INDEX, &object).await?;
+        Ok(spine.head)
+    }
+
+    /// Drops commits that are older than the retention says, and snapshots that are no longer needed, in the order:
+    /// 1. the anchor is raised, and two snapshots are read and opened;
+    /// 2. the first commit that is kept is committed: not later than the older of the two, than the anchor, and than the retention;
+    /// 3. each older commit is replaced by a mark, so that its place stays taken;
+    /// 4. snapshots older than those two are deleted.
+    ///
+    /// Stopped anywhere, the store opens, and doing it again goes on.
+    pub async fn compact(
+        &self,
+        retention: Retention,
+        anchors: &dyn AnchorStore,
+    ) -> Result<Compacted, CompactError> {
+        let anchored = self.raise_anchor(anchors).await?;
+        let keys = self.shared.keys();
+        let log = &self.shared.log;
+        let unavailable = CompactError::Unavailable;
+        let mut good = Vec::new();
+        for name in list(log).await.map_err(unavailable)? {
+            match load(log, name, keys.identity(), &keys.keyring).await {
+                Ok((state, _)) if self.is_past(state.head()) => good.push(name),
+                Ok(_) => {}
+                Err(OpenError::Unavailable(fault)) => return Err(unavailable(fault)),
+                Err(fault) => tracing::warn!(%fault, "a snapshot does not open"),
+            }
+            if good.len() == 2 {
+                break;
+            }
+        }
+        let [_, older] = good.as_slice() else {
+            return Err(CompactError::TooFewSnapshots { found: good.len() });
+        };
+        let head = self.head();
+        let floor = older.n.min(anchored.n).min(head.n.saturating_sub(retention.commits));
+        if floor > self.shared.read_state(State::floor) {
+            self.change(Request::Floor(floor)).await?;
+        }
+        let floor = self.shared.read_state(State::floor);
+        let mut dropped = 0;
+        for n in log.kept_before(floor).await.map_err(unavailable)? {
+            log.forget(n).await.map_err(unavailable)?;
+            dropped += 1;
+        }
+        for path in log.list(saved::FOLDER).await.map_err(unavailable)? {
+            if Name::of(&path).is_some_and(|(name, _)| name.n < older.n) {
+                log.delete(&path).await.map_err(unavailable)?;
+            }
+        }
+        Ok(Compacted { floor, dropped })
+    }
+
+    /// Is this a commit of our history?
+    fn is_past(&self, head: Head) -> bool {
+        self.shared.read_state(|state| state.hash_of(head.n)) == Some(head.hash)
+    }
+}
+
+async fn put(
+    shared: &Shared,
+    seal: &Seal<'_>,
+    parts: &mut Vec<Hash>,
+    content: &[u8],
+) -> Result<(), SaveError> {
+    let part = u32::try_from(parts.len() + 1).map_err(|_| crate::SealError::TooLarge)?;
+    let object = seal.object(part, content, &*shared.rng)?;
+    create(&shared.log, seal.name, part, &object).await?;
+    parts.push(Hash::of(&object));
+    Ok(())
+}
+
+async fn create(log: &Log, name: Name, part: u32, object: &Bytes) -> Result<(), SaveError> {
+    match log.create(&name.part(part), object).await {
+        Sent::Kept => Ok(()),
+        Sent::Lost(_) => Err(name.damage("something else lies in its place").into()),
+        Sent::InDoubt(fault) => Err(SaveError::Unavailable(fault)),
+    }
+}
+
+/// The stored snapshots that have an index, the newest first.
+pub(super) async fn list(log: &Log) -> Result<Vec<Name>, StorageError> {
+    let paths = log.list(saved::FOLDER).await?;
+    let names: BTreeSet<Name> = paths
+        .iter()
+        .filter_map(Name::of)
+        .filter_map(|(name, is_index)| is_index.then_some(name))
+        .collect();
+    Ok(names.into_iter().rev().collect())
+}
+
+/// Reads one snapshot and opens all of it.
+pub(super) async fn load(
+    log: &Log,
+    name: Name,
+    identity: crate::IdentityId,
+    keyring: &Keyring,
+) -> Result<(State, IdentityKey), OpenError> {
+    let seal = Seal { name, identity, keyring };
+    let read = async |part| -> Result<Bytes, OpenError> {
+        let object = log.read_object(&name.part(part)).await.map_err(OpenError::Unavailable)?;
+        Ok(object.ok_or(name.damage("a part is missing"))?)
+    };
+    let index = seal.open(saved::INDEX, &read(saved::INDEX).await?)?;
+    let mut loading = Loading::parse(name, &index)?;
+    let parts: Vec<(u32, Hash)> = (1..).zip(loading.parts().iter().copied()).collect();
+    let read = &read;
+    let mut objects = stream::iter(parts)
+        .map(|(part, hash)| async move { Ok::<_, OpenError>((part, hash, read(part).await?)) })
+        .buffered(READ_AHEAD);
+    while let Some((part, hash, object)) = objects.try_next().await? {
+        if Hash::of(&object) != hash {
+            return Err(name.damage("a part is another one").into());
+        }
+        loading.add(&seal.open(part, &object)?)?;
+    }
+    drop(objects);
+    Ok(loading.finish()?)
+}
+
+/// Whether a stored snapshot belongs to what the log says now.
+pub(super) async fn check_place(log: &Log, name: Name, head: Head) -> Result<(), OpenError> {
+    let object = log.read(head.n).await.map_err(OpenError::Unavailable)?;
+    match object {
+        Some(object) if Hash::of(&object) == head.hash => Ok(()),
+        Some(_) => Err(name.damage("the log has another commit in its place").into()),
+        None => Err(Damage::Missing { n: head.n }.into()),
+    }
+}
+
+const PAGE: usize = 1024;
+/// Parts have a little over 4 MiB.
+const READ_AHEAD: usize = 4;

@@ -1,0 +1,227 @@
+//! New barrier keys and new root keys while the store is in use, and deaths at every step of getting there.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use object_store::{ObjectStore, memory::InMemory};
+use store::{
+    AnchorStore, ChangeError, CommitError, Demand, Hash, OpenError, RecoverySet, Rekey, Retention,
+    RootKey, Settings, ShareRef, ShareSet, Store, read_headers, write_later_recovery,
+};
+
+use super::faulty::{Fault, Faulty};
+use crate::conformance::{World, put, settings, text};
+
+fn rekey(generation: u32) -> (RootKey, Rekey) {
+    let rng = SystemRandom::new();
+    let root = RootKey::generate(&rng).unwrap();
+    let shares = root.split(1, 1, &rng).unwrap();
+    let named = ShareRef {
+        name: format!("unseal-{generation}"),
+        version: "1".into(),
+        sha256: Hash::of(shares[0].expose_secret()),
+    };
+    let rekey = Rekey {
+        root: RootKey::combine(&shares).unwrap(),
+        generation,
+        shares: ShareSet { threshold: 1, shares: vec![named] },
+        recovery: RecoverySet { threshold: 0, shares: Vec::new() },
+    };
+    (root, rekey)
+}
+
+async fn open(
+    objects: &Arc<dyn ObjectStore>,
+    world: &World,
+    root: &RootKey,
+) -> Result<Store, OpenError> {
+    let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+    Store::open(objects, root, &world.id, anchors, &settings()).await
+}
+
+#[tokio::test]
+async fn everything_after_a_rotation_is_under_the_new_key_and_other_servers_follow() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    let follower = world.open().await.unwrap();
+    let first = store.key();
+    store.commit(put("a", b"1")).await.unwrap();
+    let second = store.rotate().await.unwrap();
+    assert_ne!(first, second);
+    store.commit(put("a", b"2")).await.unwrap();
+    follower.refresh().await.unwrap();
+    assert_eq!((follower.key(), text(&follower, "a").as_deref()), (second, Some("2")));
+    let third = follower.rotate().await.unwrap();
+    follower.commit(put("a", b"3")).await.unwrap();
+    store.commit(put("b", b"4")).await.unwrap();
+    store.raise_anchor(&world.anchors).await.unwrap();
+    assert_eq!(store.key(), third);
+    assert_eq!(store.header().sequence(), 2);
+
+    for saved in [false, true] {
+        if saved {
+            store.save().await.unwrap();
+        }
+        let again = world.open().await.unwrap();
+        assert_eq!(again.origin().snapshot.is_some(), saved);
+        assert_eq!((again.head(), again.key()), (store.head(), third));
+        assert_eq!(text(&again, "a").as_deref(), Some("3"));
+    }
+}
+
+#[tokio::test]
+async fn two_servers_that_rotate_at_once_agree() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    let other = world.open().await.unwrap();
+    let (one, two) = tokio::join!(store.rotate(), other.rotate());
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_ne!(one, two, "the loser makes a key on top of the winner's");
+    store.commit(put("a", b"1")).await.unwrap();
+    other.commit(put("b", b"1")).await.unwrap();
+    store.refresh().await.unwrap();
+    assert_eq!(store.key(), other.key());
+    let again = world.open().await.unwrap();
+    assert_eq!((again.head(), again.key()), (store.head(), store.key()));
+    assert!(read_headers(&world.objects).await.unwrap().len() >= 3);
+}
+
+#[tokio::test]
+async fn an_old_root_key_opens_nothing_after_a_rekey() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    let elsewhere = world.open().await.unwrap();
+    store.commit(put("a", b"before")).await.unwrap();
+    store.save().await.unwrap();
+    let (root, new) = rekey(2);
+    store.rekey(new).await.unwrap();
+    store.commit(put("a", b"after")).await.unwrap();
+    store.raise_anchor(&world.anchors).await.unwrap();
+    assert_eq!(store.header().generation(), 2);
+
+    for _ in 0..2 {
+        let refused = elsewhere.commit(put("a", b"late")).await;
+        assert!(matches!(refused, Err(CommitError::Rekeyed { generation: 2 })), "{refused:?}");
+    }
+    let refused = world.open().await.err().unwrap();
+    assert!(matches!(refused, OpenError::OtherGeneration { given: 1, current: 2 }), "{refused}");
+    let again = open(&world.objects, &world, &root).await.unwrap();
+    assert_eq!(text(&again, "a").as_deref(), Some("after"));
+    again.rotate().await.unwrap();
+    again.save().await.unwrap();
+    let again = open(&world.objects, &world, &root).await.unwrap();
+    assert!(again.origin().snapshot.is_some_and(|head| head == again.head()));
+    let newest = read_headers(&world.objects).await.unwrap();
+    assert_eq!((newest[0].generation(), newest[0].sequence()), (2, 2));
+    assert_eq!(newest[0].shares().shares[0].name, "unseal-2");
+    assert_eq!(newest.last().unwrap().generation(), 1);
+
+    let (_, wrong) = rekey(2);
+    let refused = again.rekey(wrong).await;
+    assert!(matches!(refused, Err(ChangeError::OtherGeneration { current: 2 })), "{refused:?}");
+}
+
+/// One way to change the keys, with how many puts it makes.
+async fn change(store: &Store, way: Way<'_>, objects: &Arc<dyn ObjectStore>) -> (RootKey, bool) {
+    let (root, mut new) = rekey(2);
+    let done = match way {
+        Way::Rotate => store.rotate().await.is_ok(),
+        Way::Rekey => {
+            let rng = SystemRandom::new();
+            let holder = age::x25519::Identity::generate().to_public().to_string();
+            let shares = root.split(1, 1, &rng).unwrap();
+            let id = store.identity().id();
+            let recipients = [holder.parse().unwrap()];
+            match write_later_recovery(objects, (id, 2), 1, &shares, &recipients, &rng).await {
+                Err(_) => false,
+                Ok(recovery) => {
+                    new.recovery = recovery;
+                    store.rekey(new).await.is_ok()
+                }
+            }
+        }
+        Way::Compact(anchors) => store.compact(Retention { commits: 1 }, anchors).await.is_ok(),
+        Way::Save => store.save().await.is_ok(),
+    };
+    (root, done)
+}
+
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Rotate,
+    Rekey,
+    Save,
+    Compact(&'a dyn AnchorStore),
+}
+
+async fn dies(way: impl for<'a> Fn(&'a World) -> Way<'a>, most: usize) {
+    let mut completed = 0;
+    for step in 0..=most {
+        for death in [Fault::DeathBefore, Fault::DeathAfter] {
+            let storage = Faulty::new();
+            let (world, store) = World::birth(storage.objects()).await;
+            drop(store);
+            let hasty = Settings { patience: std::time::Duration::ZERO, ..settings() };
+            let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+            let store =
+                Store::open(&world.objects, &world.root, &world.id, anchors, &hasty).await.unwrap();
+            for i in 0..4_u8 {
+                store.commit(put("a", &[i])).await.unwrap();
+                store.save().await.unwrap();
+            }
+            let other = open(&storage.after_death(), &world, &world.root).await.unwrap();
+            let mut script = vec![Fault::None; step];
+            script.push(death);
+            storage.next(&script);
+            let (new_root, done) = change(&store, way(&world), &storage.objects()).await;
+            completed += usize::from(done);
+            drop(store);
+
+            // Whichever root key is in force opens it, and exactly one is.
+            let objects = storage.after_death();
+            let mut opened = Vec::new();
+            for root in [&world.root, &new_root] {
+                opened.extend(open(&objects, &world, root).await.ok());
+            }
+            assert_eq!(opened.len(), 1, "step {step}, {death:?}");
+            let again = opened.remove(0);
+            assert_eq!(text(&again, "a").unwrap().as_bytes(), [3]);
+            assert_eq!(text(&again, "born").as_deref(), Some("yes"));
+            // And it can be done again, by another process.
+            again.rotate().await.unwrap();
+            again.save().await.unwrap();
+            again.compact(Retention { commits: 1 }, &world.anchors).await.unwrap();
+            again.commit(put("after", b"yes")).await.unwrap();
+            match other.commit(put("other", b"yes")).await {
+                Ok(_) => {}
+                Err(CommitError::Rekeyed { .. }) => assert_eq!(again.header().generation(), 2),
+                // It was behind the new beginning.
+                Err(CommitError::Damaged(store::Damage::Forgotten { .. })) => {}
+                Err(fault) => panic!("step {step}, {death:?}: {fault}"),
+            }
+            again.refresh().await.unwrap();
+            let root = if again.header().generation() == 2 { &new_root } else { &world.root };
+            let last = open(&objects, &world, root).await.unwrap();
+            assert_eq!(text(&last, "after").as_deref(), Some("yes"));
+        }
+    }
+    assert!(completed > 0, "the steps have to reach the end");
+    assert!(completed < 2 * most, "the deaths have to be on the way");
+}
+
+#[tokio::test]
+async fn a_rotation_that_dies_anywhere_is_done_or_not() {
+    dies(|_| Way::Rotate, 3).await;
+}
+
+#[tokio::test]
+async fn a_rekey_that_dies_anywhere_is_done_or_not() {
+    dies(|_| Way::Rekey, 4).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_dies_anywhere_is_done_or_not() {
+    dies(|_| Way::Save, 5).await;
+}
+
+#[tokio::test]
+async fn a_compaction_that_dies_anywhere_is_done_or_goes_on() {
+    dies(|world| Way::Compact(&world.anchors), 6).await;
+}
