@@ -345,7 +345,6 @@ struct RawFirst {
     recovery: RecoverySet,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
 fn is_first(sequence: &u32) -> bool {
     *sequence == FIRST_SEQUENCE
 }

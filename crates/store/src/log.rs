@@ -169,7 +169,7 @@ impl Log {
         let mut kept = Vec::new();
         while let Some(meta) = self.listed(listing.try_next(), "the log").await? {
             let n = number(&meta.location).filter(|n| (2..floor).contains(n));
-            if let Some(n) = n.filter(|_| meta.size > FORGOTTEN.len() as u64) {
+            if let Some(n) = n.filter(|_| meta.size != FORGOTTEN_LENGTH) {
                 kept.push(n);
             }
         }
@@ -247,6 +247,7 @@ fn number(path: &Path) -> Option<u64> {
 const FOLDER: &str = "log";
 /// What is in the place of a commit that is no longer kept.
 pub(crate) const FORGOTTEN: &[u8] = b"vouchgap";
+const FORGOTTEN_LENGTH: u64 = 8;
 /// A commit has at most two transactions' worth of content, with padding less than 9 MiB.
 const LARGEST: u64 = 16 << 20;
 const PATIENCE: Patience =

@@ -146,7 +146,7 @@ impl Tree {
     /// The hash of the leaves from `from` up to `until`, as the tree splits them; never empty.
     fn range(&self, from: u64, until: u64) -> Option<Hash> {
         let length = until.checked_sub(from).filter(|length| *length > 0)?;
-        if length.is_power_of_two() && from % length == 0 {
+        if length.is_power_of_two() && from.is_multiple_of(length) {
             let level = length.trailing_zeros();
             return self.whole(usize::try_from(level).ok()?, from >> level);
         }
@@ -273,10 +273,14 @@ mod tests {
             [one] => *one,
             more => {
                 let (left, right) =
-                    more.split_at(usize::try_from(split(more.len() as u64)).unwrap());
+                    more.split_at(usize::try_from(split(number(more.len()))).unwrap());
                 node(&slow(left), &slow(right))
             }
         }
+    }
+
+    fn number(size: usize) -> u64 {
+        u64::try_from(size).unwrap()
     }
 
     fn leaves(count: u8) -> Vec<Hash> {
@@ -293,7 +297,7 @@ mod tests {
     fn the_root_is_that_of_the_definition() {
         let all = leaves(70);
         for size in 0..=all.len() {
-            assert_eq!(tree(&all).root(size as u64), Some(slow(&all[..size])), "{size}");
+            assert_eq!(tree(&all).root(number(size)), Some(slow(&all[..size])), "{size}");
         }
         // RFC 6962's published example: the empty tree.
         assert_eq!(

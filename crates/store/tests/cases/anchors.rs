@@ -124,7 +124,7 @@ impl AnchorStore for Stuck<'_> {
 async fn bounded(uncovered: Uncovered) -> (World, Store) {
     let (world, _) = World::birth(Arc::new(InMemory::new())).await;
     let settings = Settings { uncovered, ..settings() };
-    let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+    let anchors = world.anchored(Demand::Anchored);
     let store =
         Store::open(&world.objects, &world.root, &world.id, anchors, &settings).await.unwrap();
     (world, store)
@@ -175,7 +175,7 @@ async fn a_store_that_died_far_ahead_of_its_anchor_opens_and_writes() {
         uncovered: Uncovered { commits: 3, age: Duration::from_secs(3600) },
         ..settings()
     };
-    let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+    let anchors = world.anchored(Demand::Anchored);
     let store =
         Store::open(&world.objects, &world.root, &world.id, anchors, &settings).await.unwrap();
     store.commit(put("a", b"2")).await.unwrap();

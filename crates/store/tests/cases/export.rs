@@ -62,7 +62,7 @@ async fn a_proof_of_growth_bridges_what_is_not_exported() {
     let objects =
         super::adversary::copy(&world.objects, |path| path.as_ref() <= "log/00000000000000000004")
             .await;
-    let anchors = (&world.anchors as &dyn store::AnchorStore, store::Demand::DangerAnyHistory);
+    let anchors = world.anchored(store::Demand::DangerAnyHistory);
     let settings = crate::conformance::settings();
     let fork = Store::open(&objects, &world.root, &world.id, anchors, &settings).await.unwrap();
     for i in 0..22_u8 {

@@ -35,7 +35,7 @@ async fn open(
     world: &World,
     root: &RootKey,
 ) -> Result<Store, OpenError> {
-    let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+    let anchors = world.anchored(Demand::Anchored);
     Store::open(objects, root, &world.id, anchors, &settings()).await
 }
 
@@ -159,7 +159,7 @@ async fn dies(way: impl for<'a> Fn(&'a World) -> Way<'a>, most: usize) {
             let (world, store) = World::birth(storage.objects()).await;
             drop(store);
             let hasty = Settings { patience: std::time::Duration::ZERO, ..settings() };
-            let anchors = (&world.anchors as &dyn AnchorStore, Demand::Anchored);
+            let anchors = world.anchored(Demand::Anchored);
             let store =
                 Store::open(&world.objects, &world.root, &world.id, anchors, &hasty).await.unwrap();
             for i in 0..4_u8 {

@@ -27,7 +27,7 @@ async fn saved() -> (World, Store) {
 }
 
 async fn open(world: &World, objects: &Arc<dyn ObjectStore>) -> Result<Store, OpenError> {
-    let anchors = (&world.anchors as &dyn store::AnchorStore, Demand::Anchored);
+    let anchors = world.anchored(Demand::Anchored);
     Store::open(objects, &world.root, &world.id, anchors, &settings()).await
 }
 
@@ -120,7 +120,7 @@ async fn a_snapshot_of_another_history_or_store_is_passed_over() {
         uncovered: Uncovered { commits: u64::MAX, ..Uncovered::default() },
         ..settings()
     };
-    let anchors = (&world.anchors as &dyn store::AnchorStore, Demand::DangerAnyHistory);
+    let anchors = world.anchored(Demand::DangerAnyHistory);
     let fork = Store::open(&objects, &world.root, &world.id, anchors, &settings).await.unwrap();
     for i in 0..55_u32 {
         fork.commit(put("forged", &i.to_be_bytes())).await.unwrap();
@@ -220,7 +220,7 @@ async fn an_anchor_older_than_the_log_is_refused() {
         drop(fresh);
         let objects =
             copy(&world.objects, |path| *path <= Path::from("log/00000000000000000020")).await;
-        let anchors = (&world.anchors as &dyn store::AnchorStore, Demand::DangerAnyHistory);
+        let anchors = world.anchored(Demand::DangerAnyHistory);
         let past =
             Store::open(&objects, &world.root, &world.id, anchors, &settings()).await.unwrap();
         let place = crate::conformance::MemoryAnchor::default();

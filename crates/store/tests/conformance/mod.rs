@@ -52,6 +52,12 @@ impl World {
         (Self { objects, root, id, anchors }, store)
     }
 
+    /// The anchor, and whether one is demanded.
+    #[allow(dead_code, reason = "crates that include this file need not use all of it")]
+    pub(crate) fn anchored(&self, demand: Demand) -> (&dyn AnchorStore, Demand) {
+        (&self.anchors, demand)
+    }
+
     /// A later boot.
     pub(crate) async fn open(&self) -> Result<Store, OpenError> {
         Store::open(
