@@ -276,6 +276,7 @@ impl From<CommitError> for Refusal {
             | CommitError::Unavailable(_)
             | CommitError::InDoubt(_)
             | CommitError::Uncovered { .. }
+            | CommitError::Rekeyed { .. }
             | CommitError::Damaged(_)
             | CommitError::Closed => RefusalCode::Unavailable,
         };

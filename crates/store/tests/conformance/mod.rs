@@ -53,7 +53,6 @@ impl World {
     }
 
     /// The anchor, and whether one is demanded.
-    #[allow(dead_code, reason = "crates that include this file need not use all of it")]
     pub(crate) fn anchored(&self, demand: Demand) -> (&dyn AnchorStore, Demand) {
         (&self.anchors, demand)
     }
@@ -64,7 +63,7 @@ impl World {
             &self.objects,
             &self.root,
             &self.id,
-            (&self.anchors, Demand::Anchored),
+            self.anchored(Demand::Anchored),
             &settings(),
         )
         .await
