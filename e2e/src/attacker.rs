@@ -279,7 +279,7 @@ impl<'a> Attacker<'a> {
     /// # Errors
     /// One serves.
     pub fn never_serves(&self) -> anyhow::Result<()> {
-        let until = Instant::now() + Duration::from_secs(8);
+        let until = Instant::now() + Duration::from_secs(6);
         while Instant::now() < until {
             ensure!(health(self.cloud.address()) != Some(200), "a server serves");
             std::thread::sleep(Duration::from_millis(200));
