@@ -3,7 +3,7 @@
 //!
 //! When every listener is up, standard output carries one line and the state directory has the file `pid`; the log goes to standard error.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -56,6 +56,8 @@ async fn main() -> anyhow::Result<ExitCode> {
             tracing_subscriber::EnvFilter::try_from_env("VOUCHSAFE_LOG")
                 .unwrap_or_else(|_| "info".into()),
         )
+        // A log that goes to a file has no colours.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     match Arguments::parse().command {

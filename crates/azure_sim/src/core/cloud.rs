@@ -14,6 +14,7 @@ use super::faults::Faults;
 use super::inventory::Inventory;
 use super::keys::RsaSigner;
 use super::store::{Store, StoreError, write_atomically};
+use super::told::Told;
 use crate::{aci, arm, blob, control, entra, keyvault, maa, rbac, registry};
 
 /// What a local cloud is started with.
@@ -95,6 +96,8 @@ pub struct Cloud {
     /// Bearer of the control host.
     pub control_token: String,
     pub(crate) stop: watch::Sender<bool>,
+    /// What the log told lately.
+    pub(crate) told: Told,
     /// Held for reading while a request is served, for writing while the state is copied.
     pub(crate) gate: RwLock<()>,
 }
@@ -123,6 +126,7 @@ impl Cloud {
             entra_key: RsaSigner::open(&directory.join("keys/entra.p8"))?,
             control_token: control::token(&directory)?,
             stop: watch::Sender::new(false),
+            told: Told::default(),
             gate: RwLock::new(()),
             settings,
         });

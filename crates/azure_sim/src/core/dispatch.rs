@@ -9,6 +9,7 @@ use serde_json::json;
 use super::cloud::Cloud;
 use super::faults::Action;
 use super::http::{Request, Response};
+use super::told::Repeated;
 use crate::{arm, blob, control, entra, imds, keyvault, maa, registry};
 
 /// Which service a host name belongs to.
@@ -125,15 +126,17 @@ pub async fn dispatch(
     };
     let ok = response.status.as_u16() < 400;
     cloud.faults.count(response.operation.unwrap_or(family.label()), ok);
-    tracing::info!(family = family.label(), %line, status = response.status.as_u16(), request = %id, lost = lose, "call");
+    let status = response.status.as_u16();
+    match cloud.told.is_repeated(family.label(), &line, status) {
+        Repeated::No => {
+            tracing::info!(family = family.label(), %line, status, request = %id, lost = lose, "call");
+        }
+        Repeated::Lately => {
+            tracing::debug!(family = family.label(), %line, status, request = %id, lost = lose, "call");
+        }
+    }
     if let Some((folder, into)) = copy {
-        save(
-            cloud,
-            folder,
-            into,
-            format!("{} {line} {}", family.label(), response.status.as_u16()),
-        )
-        .await;
+        save(cloud, folder, into, format!("{} {line} {status}", family.label())).await;
     }
     if crash {
         tracing::info!(killed = crate::aci::crash_all(), "fault: containers killed");

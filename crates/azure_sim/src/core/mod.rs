@@ -33,6 +33,7 @@ pub mod server;
 pub mod store;
 pub mod tls;
 pub mod token;
+pub(crate) mod told;
 
 pub use self::cloud::{Cloud, Settings};
 pub use self::http::{Query, Request, Response};
