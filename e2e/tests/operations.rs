@@ -256,6 +256,62 @@ fn without_a_terminal_only_what_destroys_needs_a_word() -> anyhow::Result<()> {
     attacker.serves()
 }
 
+/// What an owner deletes by hand comes back where Azure keeps it, and is mourned where it does not.
+#[test]
+fn what_was_deleted_is_recovered_or_refused_with_its_remedy() -> anyhow::Result<()> {
+    let deployment = Deployment::deployed()?;
+    let vault = Vault::new(&deployment.operator()?)?;
+    vault.write("demo/db-password", "kept")?;
+    let attacker = Attacker::new(deployment.cloud())?;
+    let key = attacker.master_key()?;
+
+    attacker.vault("DELETE", &format!("keys/{}", key.0), &Value::Null)?;
+    // It is being deleted first, which looks as if it were gone for good.
+    let until = Instant::now() + Duration::from_secs(20);
+    while attacker.names("deletedkeys")?.is_empty() {
+        ensure!(Instant::now() < until, "the key is not deleted");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let told = deployment.provisioner("plan", &[])?.with(2)?.text();
+    ensure!(told.contains("is soft-deleted, with its versions"), "{told}");
+    let told = deployment.deploy()?.well()?.text();
+    ensure!(told.contains("recover master key"), "{told}");
+    ensure!(attacker.master_key()? == key, "the same key");
+
+    let path = format!("{GROUP}/providers/Microsoft.KeyVault/vaults/vouchsafe-dev");
+    attacker.arm("DELETE", &path, "2023-07-01", &Value::Null)?;
+    let told = deployment.provisioner("plan", &[])?.with(2)?.text();
+    ensure!(told.contains("key vault"), "{told}");
+    let told = deployment.deploy()?.well()?.text();
+    ensure!(told.contains("recover key vault"), "{told}");
+    let attacker = Attacker::new(deployment.cloud())?;
+    ensure!(attacker.master_key()? == key, "the same key");
+    deployment.provisioner("plan", &[])?.well()?;
+    attacker.restart()?;
+    attacker.serves()?;
+    ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "kept");
+
+    // The store has no such keeper.
+    deployment.provisioner("stop", &[])?.well()?;
+    for blob in attacker.blobs()?.iter().filter(|name| name.starts_with("log/")) {
+        attacker.blob("DELETE", &format!("/{blob}"), "")?;
+    }
+    for verb in ["plan", "deploy"] {
+        let told = deployment.provisioner(verb, &[])?.with(3)?.text();
+        ensure!(told.contains("is not in its container"), "{told}");
+        ensure!(told.contains("restore the container's objects from a backup"), "{told}");
+        ensure!(told.contains("--begin-new-store, which loses every secret"), "{told}");
+    }
+    ensure!(attacker.group().is_err(), "nothing was started");
+    let begun = deployment.provisioner("deploy", &["--yes", "--begin-new-store"])?.well()?.text();
+    ensure!(begun.contains("every secret has to be written again"), "{begun}");
+    deployment.provisioner("verify", &[])?.well()?;
+    ensure!(deployment.demo(&[])?.code != Some(0), "an empty store");
+    Vault::new(&deployment.operator()?)?.write("demo/db-password", "written again")?;
+    ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "written again");
+    Ok(())
+}
+
 /// What Azure refuses for good is told whole: what was being done, to what, Azure's code and text, and what to try.
 #[test]
 fn a_permanent_error_names_resource_call_code_message_and_remedy() -> anyhow::Result<()> {
