@@ -88,6 +88,32 @@ pub fn import_file(path: &Path, rng: &dyn SecureRandom) -> Result<Material, Fail
     import(&bytes, &password(), rng)
 }
 
+/// Whether a client that asks for any of these names will take the certificate.
+///
+/// # Errors
+/// It will not; the names that the certificate lacks.
+pub fn covers(material: &Material, names: &BTreeSet<TlsName>) -> Result<(), Failure> {
+    let found = Certificate::first(&material.pem).map(|first| first.names).unwrap_or_default();
+    // RFC 6125, section 6.4.3: an asterisk stands for one whole leftmost label.
+    let wild = |name: &str| match (name.parse::<IpAddr>(), name.split_once('.')) {
+        (Err(_), Some((_, rest))) => found.contains(&format!("*.{rest}")),
+        (Ok(_), _) | (_, None) => false,
+    };
+    let lacks = |name: &&str| !found.contains(*name) && !wild(name);
+    let lacking: Vec<&str> = names.iter().map(TlsName::as_str).filter(lacks).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let found = found.into_iter().collect::<Vec<_>>().join(", ");
+    Err(Failure::new(
+        format!(
+            "the certificate in the PKCS#12 file is for {found}, not for {}",
+            lacking.join(", ")
+        ),
+        "bring a certificate for all [tls] names, or correct the names",
+    ))
+}
+
 fn password() -> Zeroizing<String> {
     Zeroizing::new(std::env::var(PASSWORD).unwrap_or_default())
 }
@@ -252,6 +278,29 @@ mod tests {
         let names = Certificate::first(&imported.pem).unwrap().names;
         assert_eq!(names, ["vouchsafe.example".to_owned()].into());
         assert!(import(&file, "other", &SystemRandom::new()).is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_names_that_clients_ask_for() {
+        let now: Timestamp = "2026-11-22T05:00:00Z".parse().unwrap();
+        let set = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let check = |of: &[&str], wanted: &[&str], lacking: Option<&str>| {
+            let made = make("dev", &names(), now, &SystemRandom::new()).unwrap();
+            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+            let of: Vec<String> = of.iter().map(|&name| name.to_owned()).collect();
+            let leaf = CertificateParams::new(of).unwrap().self_signed(&key).unwrap();
+            let pem = chain_pem(&[leaf.der().to_vec()]);
+            let told = covers(&Material { pem, ..made }, &set(wanted));
+            let told = told.err().map(|failure| failure.to_string());
+            assert_eq!(told.is_some(), lacking.is_some(), "{told:?}");
+            assert!(told.unwrap_or_default().contains(lacking.unwrap_or_default()));
+        };
+        check(&["a.example"], &["a.example"], None);
+        check(&["a.example", "10.0.0.1"], &["a.example", "10.0.0.1"], None);
+        check(&["*.example"], &["a.example"], None);
+        check(&["*.example"], &["b.a.example"], Some("not for b.a.example"));
+        check(&["*.0.0.1"], &["10.0.0.1"], Some("not for 10.0.0.1"));
+        check(&["a.example"], &["a.example", "b.example"], Some("not for b.example"));
     }
 
     #[test]

@@ -74,7 +74,9 @@ impl Applying<'_> {
         let wanted = self.deployment.manifest.tls();
         match (wanted.source, &wanted.pkcs12) {
             (TlsSource::Pkcs12, Some(file)) => {
-                tls::import_file(&self.deployment.beside(file.as_str()), &rng)
+                let material = tls::import_file(&self.deployment.beside(file.as_str()), &rng)?;
+                tls::covers(&material, &wanted.names)?;
+                Ok(material)
             }
             (TlsSource::Pkcs12 | TlsSource::Provisioner | TlsSource::Server, _) => {
                 tls::make(self.deployment.name(), &wanted.names, self.now(), &rng)
