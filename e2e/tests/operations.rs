@@ -6,9 +6,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use e2e::attacker::{Attacker, GROUP};
-use e2e::cloud::{Verb, wait_for};
+use e2e::cloud::{ServicePrincipal, Verb, wait_for};
 use e2e::deployment::{Deployment, Ended};
+use e2e::owner;
 use e2e::vault::Vault;
 use serde_json::{Value, json};
 
@@ -309,6 +315,72 @@ fn what_was_deleted_is_recovered_or_refused_with_its_remedy() -> anyhow::Result<
     ensure!(deployment.demo(&[])?.code != Some(0), "an empty store");
     Vault::new(&deployment.operator()?)?.write("demo/db-password", "written again")?;
     ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "written again");
+    Ok(())
+}
+
+/// A build machine with a federated token, and whoever runs with the server's identity; `sp` is what all other tests use.
+#[test]
+fn it_signs_in_as_it_is_told() -> anyhow::Result<()> {
+    let deployment = Deployment::new()?;
+    let cloud = deployment.cloud();
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
+    let public: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        STANDARD.encode(public.as_ref())
+    );
+    let federated = json!([{"issuer": "https://builds.example", "subject": "repo:main",
+        "audience": "api://AzureADTokenExchange", "public_key": pem}]);
+    let wanted = json!({"name": "builds", "federated": federated});
+    let builds = cloud.control(Verb::Post, "/principals", &wanted)?;
+    let builds: ServicePrincipal = serde_json::from_value(builds)?;
+    owner::grant_to(cloud, &builds, "8e3af657-a8ff-443c-a75c-2fe8c4bcb635")?;
+    let token = |subject: &str| -> anyhow::Result<String> {
+        let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({"iss": "https://builds.example", "sub": subject,
+            "aud": "api://AzureADTokenExchange", "exp": 4_102_444_800_u32});
+        let signed = format!("{}.{}", part(json!({"alg": "RS256"})), part(claims));
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let rng = aws_lc_rs::rand::SystemRandom::new();
+        pair.sign(&RSA_PKCS1_SHA256, &rng, signed.as_bytes(), &mut signature)?;
+        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    };
+    let file = deployment.folder().join("federated-token");
+    let by_token = |subject: &str, args: &[&str]| -> anyhow::Result<Ended> {
+        std::fs::write(&file, token(subject)?)?;
+        let mut command = deployment.command("vouchsafe-provisioner")?;
+        let (verb, rest) = args.split_first().context("a verb")?;
+        command.arg(verb).arg(deployment.manifest()).args(rest).args(["--auth", "wi"]);
+        command.env("AZURE_TENANT_ID", &builds.tenant).env("AZURE_CLIENT_ID", &builds.client_id);
+        Ok(command.env("AZURE_FEDERATED_TOKEN_FILE", &file).output()?.into())
+    };
+    let told = by_token("repo:feature", &["deploy", "--yes"])?.with(1)?.text();
+    ensure!(told.contains("No matching federated identity record found"), "{told}");
+    ensure!(told.contains("try: "), "{told}");
+    by_token("repo:main", &["deploy", "--yes"])?.well()?;
+    by_token("repo:main", &["plan"])?.well()?;
+    by_token("repo:main", &["verify"])?.well()?;
+
+    // The one identity that runs here is the server's: it may not even look, until somebody lets it.
+    let told = deployment.provisioner("plan", &["--auth", "mi"])?.with(1)?.text();
+    ensure!(told.contains("AuthorizationFailed"), "{told}");
+    let identity = Attacker::new(cloud)?.arm(
+        "GET",
+        &format!(
+            "{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/vouchsafe-dev"
+        ),
+        "2023-01-31",
+        &Value::Null,
+    )?;
+    let oid = identity.pointer("/properties/principalId").and_then(Value::as_str);
+    let server = ServicePrincipal { oid: oid.context("principalId")?.to_owned(), ..builds.clone() };
+    owner::grant_to(cloud, &server, "8e3af657-a8ff-443c-a75c-2fe8c4bcb635")?;
+    let told = deployment.provisioner("plan", &["--auth", "mi"])?.with(2)?.text();
+    ensure!(told.contains("for the deployer"), "{told}");
+
+    // Nobody is signed in at the command line here.
+    let told = deployment.provisioner("plan", &["--auth", "cli"])?.with(1)?.text();
+    ensure!(told.contains("az not found on PATH") || told.contains("az login"), "{told}");
     Ok(())
 }
 
