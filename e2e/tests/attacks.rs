@@ -217,3 +217,52 @@ fn a_manifest_that_is_not_signed_or_goes_back_is_refused_and_the_old_one_stays()
 const MANIFEST: &str = "manifest/current";
 /// What it says on its standard output then.
 const REFUSED: &str = "refused or unavailable; what is in force stays";
+
+/// Whoever may write the storage, and not the vault, puts an older state of the store back.
+#[test]
+fn an_older_store_or_one_without_its_anchor_is_not_served() -> anyhow::Result<()> {
+    let deployment = deployed_with_a_secret()?;
+    let attacker = Attacker::new(deployment.cloud())?;
+    let everything = || -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+        let names = attacker.blobs()?.into_iter().filter(|name| !name.starts_with("deploy/"));
+        names.map(|name| Ok((name.clone(), attacker.blob_bytes(&name)?))).collect()
+    };
+    let put_back = |blobs: &[(String, Vec<u8>)]| -> anyhow::Result<()> {
+        for name in attacker.blobs()?.iter().filter(|name| !name.starts_with("deploy/")) {
+            attacker.blob("DELETE", &format!("/{name}"), "")?;
+        }
+        blobs.iter().try_for_each(|(name, bytes)| attacker.put_blob(name, bytes.clone()))
+    };
+    let stop = |action: &str| -> anyhow::Result<()> {
+        let path = format!("{}/{action}", attacker.group()?);
+        attacker.arm("POST", &path, "2023-05-01", &Value::Null).map(drop)
+    };
+    let older = everything()?;
+    let vault = Vault::new(&deployment.operator()?)?;
+    vault.write("demo/db-password", "the newer value")?;
+    // A server that is told to stop anchors what it has acknowledged.
+    stop("stop")?;
+    let newer = everything()?;
+    ensure!(older.len() < newer.len(), "commits were added");
+
+    put_back(&older)?;
+    stop("start")?;
+    attacker.never_serves()?;
+    ensure!(deployment.demo(&[])?.code != Some(0), "an agent gets nothing");
+    put_back(&newer)?;
+    attacker.restart()?;
+    attacker.serves()?;
+    ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "the newer value");
+
+    // With the vault's rights the anchor can be taken away too; without it nothing is served either.
+    let names = attacker.names("secrets")?;
+    let anchor = names.iter().find(|name| name.starts_with("anchor-")).context("an anchor")?;
+    attacker.vault("DELETE", &format!("secrets/{anchor}"), &Value::Null)?;
+    attacker.restart()?;
+    attacker.never_serves()?;
+    attacker.vault("POST", &format!("deletedsecrets/{anchor}/recover"), &Value::Null)?;
+    attacker.restart()?;
+    attacker.serves()?;
+    ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "the newer value");
+    Ok(())
+}
