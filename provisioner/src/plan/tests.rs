@@ -304,6 +304,17 @@ fn a_changed_group_is_replaced() {
 }
 
 #[test]
+fn a_provider_that_was_made_anew_is_replaced() {
+    check("provider-made-anew", Outcome::Changes, |world| {
+        let provider = world.rendered.resources.find(Kind::AttestationProvider).unwrap();
+        let id = provider.id().as_str().to_ascii_lowercase();
+        world.have.resources.get_mut(&id).unwrap()["properties"]["trustModel"] = json!("AAD");
+        let text = Some("version= 1.0;authorizationrules{=> permit();};".to_owned());
+        world.have.policy = Reading::Found(AttestationPolicy { text, signers: Vec::new() });
+    });
+}
+
+#[test]
 fn a_stopped_group_is_started() {
     check("group-stopped", Outcome::Changes, |world| {
         let group = world.rendered.resources.group.id().as_str().to_ascii_lowercase();
