@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::signature::EcdsaKeyPair;
-use evidence::{Anchors, RawEvidence, Sha256};
+use evidence::{RawEvidence, Sha256, Verifier};
 use jiff::Timestamp;
 use manifest::Manifest;
 use protocol::TrustRoot;
@@ -24,8 +24,8 @@ use crate::clock::Clock;
 pub struct Core {
     /// The measured document that makes this server this deployment's.
     pub trust_root: TrustRoot,
-    /// The roots of workloads' evidence.
-    pub anchors: Anchors,
+    /// Verifies the evidence of workloads, and remembers the keys and endorsements that it has met.
+    pub verifier: Verifier,
     /// Everything that is kept.
     pub store: Store,
     /// The store's identity, as documents have it.

@@ -122,6 +122,11 @@ impl Sha256 {
         out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
         Self(out)
     }
+
+    /// A digest of two digests, in this order.
+    pub(crate) fn and(&self, other: Self) -> Self {
+        Self::of([self.0, other.0].as_flattened())
+    }
 }
 
 impl Binding {

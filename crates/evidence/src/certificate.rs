@@ -29,6 +29,16 @@ pub(crate) struct Certificate<'a> {
     x509: X509Certificate<'a>,
 }
 
+/// What remains of an authority's certificate once it has been verified.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    sha256: Sha256,
+    common_name: Option<String>,
+    name: Vec<u8>,
+    serial: BigUint,
+    public_key: Vec<u8>,
+}
+
 /// Which signatures a chain may use.
 #[derive(Clone, Copy)]
 pub(crate) enum Algorithms {
@@ -81,14 +91,21 @@ impl<'a> Certificate<'a> {
         self.x509.extensions().iter().any(|extension| extension.oid == *oid)
     }
 
-    /// The serial number, which is unique under one issuer.
-    pub(crate) fn serial(&self) -> &BigUint {
-        &self.x509.serial
+    /// What is needed of it as an authority.
+    pub(crate) fn authority(&self) -> Authority {
+        Authority {
+            sha256: self.sha256(),
+            common_name: self.common_name().map(str::to_owned),
+            name: self.x509.subject().as_raw().to_vec(),
+            serial: self.x509.serial.clone(),
+            public_key: self.public_key().to_vec(),
+        }
     }
 
-    /// Whether this is the subject's name.
-    pub(crate) fn is_named(&self, name: &X509Name<'_>) -> bool {
-        self.x509.subject().as_raw() == name.as_raw()
+    /// From when until when it is valid, both included, in seconds.
+    pub(crate) fn validity(&self) -> (i64, i64) {
+        let validity = self.x509.validity();
+        (validity.not_before.timestamp(), validity.not_after.timestamp())
     }
 
     /// Whether this certificate's issuer has the name of that one's subject.
@@ -226,6 +243,32 @@ impl<'a> Certificate<'a> {
             }
         }
         .ok_or_else(|| refuse(oid.to_id_string()))
+    }
+}
+
+impl Authority {
+    pub(crate) fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// The only common name of the subject.
+    pub(crate) fn common_name(&self) -> Option<&str> {
+        self.common_name.as_deref()
+    }
+
+    /// Whether this is the subject's name.
+    pub(crate) fn is_named(&self, name: &X509Name<'_>) -> bool {
+        self.name == name.as_raw()
+    }
+
+    /// The serial number, which is unique under one issuer.
+    pub(crate) fn serial(&self) -> &BigUint {
+        &self.serial
+    }
+
+    /// The bytes of the public key: an RSA key as PKCS#1.
+    pub(crate) fn public_key(&self) -> &[u8] {
+        &self.public_key
     }
 }
 

@@ -14,6 +14,7 @@
 mod claims;
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 use ciborium::Value;
@@ -22,15 +23,26 @@ use coset::{CoseSign1, Header, Label, RegisteredLabelWithPrivate, TaggedCborSeri
 use jiff::Timestamp;
 
 use self::claims::Claims;
+use crate::cache::{Cache, Trust};
 use crate::certificate::{Algorithms, Certificate, Fault};
 use crate::hardware::at;
-use crate::{Anchors, Measurement, Refusal, Step, UvmPolicy};
+use crate::{Anchors, Measurement, Refusal, Sha256, Step, UvmPolicy};
 
 /// An endorsement that passed every step of [`verify_endorsement`].
 #[derive(Debug)]
 pub struct VerifiedEndorsement {
+    known: Arc<KnownEndorsement>,
+}
+
+/// What an endorsement says, after steps 25 to 31.
+#[derive(Debug)]
+pub(crate) struct KnownEndorsement {
     claims: Claims,
     form: EndorsementForm,
+    /// The key usage that its signer was verified for.
+    eku: String,
+    /// The digest of what is signed, which is the same however the rest is written.
+    signed: Sha256,
 }
 
 /// The two forms of endorsements.
@@ -46,37 +58,37 @@ impl VerifiedEndorsement {
     /// The endorsed measurement.
     #[must_use]
     pub fn measurement(&self) -> &Measurement {
-        &self.claims.measurement
+        &self.known.claims.measurement
     }
 
     /// The security version.
     #[must_use]
     pub fn svn(&self) -> u64 {
-        self.claims.svn
+        self.known.claims.svn
     }
 
     /// The feed.
     #[must_use]
     pub fn feed(&self) -> &str {
-        &self.claims.feed
+        &self.known.claims.feed
     }
 
     /// The issuer, as did:x509.
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.claims.issuer
+        &self.known.claims.issuer
     }
 
     /// When it was signed, as the signer says.
     #[must_use]
     pub fn signing_time(&self) -> Timestamp {
-        self.claims.time
+        self.known.claims.time
     }
 
     /// The form.
     #[must_use]
     pub fn form(&self) -> EndorsementForm {
-        self.form
+        self.known.form
     }
 }
 
@@ -90,6 +102,55 @@ pub fn verify_endorsement(
     message: &[u8],
     measurement: &Measurement,
 ) -> Result<VerifiedEndorsement, Refusal> {
+    verify(policy, Trust::once(anchors), message, measurement)
+}
+
+/// The same, with what was verified before.
+pub(crate) fn verify(
+    policy: &UvmPolicy,
+    trust: Trust<'_>,
+    message: &[u8],
+    measurement: &Measurement,
+) -> Result<VerifiedEndorsement, Refusal> {
+    // 25 to 31.
+    let known = match trust.cache {
+        None => Arc::new(verify_message(policy, trust.anchors, message)?),
+        Some(Cache { endorsements, .. }) => {
+            let digest = Sha256::of(message);
+            match endorsements.get(&digest).filter(|known| known.eku == policy.eku) {
+                Some(known) => known,
+                None => {
+                    let known = Arc::new(verify_message(policy, trust.anchors, message)?);
+                    endorsements.keep(digest, known.signed, Arc::clone(&known));
+                    known
+                }
+            }
+        }
+    };
+    let claims = &known.claims;
+    // 32. Endorsement feed.
+    if claims.feed != policy.feed {
+        return Err(Step::EndorsementFeed.refuse(&policy.feed, shown(&claims.feed)));
+    }
+    // 33. Endorsement SVN.
+    if claims.svn < policy.min_svn {
+        return Err(
+            Step::EndorsementSvn.refuse(format_args!("{} or later", policy.min_svn), claims.svn)
+        );
+    }
+    // 34. Endorsed measurement.
+    if claims.measurement != *measurement {
+        return Err(Step::EndorsedMeasurement.refuse(claims.measurement, measurement));
+    }
+    Ok(VerifiedEndorsement { known })
+}
+
+/// What the message says, whoever asks and whatever for.
+fn verify_message(
+    policy: &UvmPolicy,
+    anchors: &Anchors,
+    message: &[u8],
+) -> Result<KnownEndorsement, Refusal> {
     // 25. Endorsement structure.
     let message = read_message(message).map_err(at(Step::EndorsementStructure))?;
     let header = &message.protected.header;
@@ -118,8 +179,9 @@ pub fn verify_endorsement(
     // 29. Endorsement key usage.
     signer.usable_for(&policy.eku).map_err(at(Step::EndorsementUsage))?;
     // 30. Endorsement signature.
+    let signed = message.tbs_data(&[]);
     UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, signer.public_key())
-        .verify(&message.tbs_data(&[]), &message.signature)
+        .verify(&signed, &message.signature)
         .map_err(|_| {
             Step::EndorsementSignature.refuse("a signature by the endorsement's signer", "another")
         })?;
@@ -128,21 +190,8 @@ pub fn verify_endorsement(
     if claims.issuer != issuer {
         return Err(Step::EndorsementIssuer.refuse(issuer, shown(&claims.issuer)));
     }
-    // 32. Endorsement feed.
-    if claims.feed != policy.feed {
-        return Err(Step::EndorsementFeed.refuse(&policy.feed, shown(&claims.feed)));
-    }
-    // 33. Endorsement SVN.
-    if claims.svn < policy.min_svn {
-        return Err(
-            Step::EndorsementSvn.refuse(format_args!("{} or later", policy.min_svn), claims.svn)
-        );
-    }
-    // 34. Endorsed measurement.
-    if claims.measurement != *measurement {
-        return Err(Step::EndorsedMeasurement.refuse(claims.measurement, measurement));
-    }
-    Ok(VerifiedEndorsement { claims, form })
+    let signed = Sha256::of(&signed);
+    Ok(KnownEndorsement { claims, form, eku: policy.eku.clone(), signed })
 }
 
 fn read_message(bytes: &[u8]) -> Result<CoseSign1, Fault> {

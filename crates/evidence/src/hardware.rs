@@ -1,14 +1,18 @@
 //! That a report comes from AMD's hardware: its signature, the chain of the key that made it, and the agreement of both.
 
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, ParsedPublicKey};
 use jiff::Timestamp;
 use x509_parser::pem::Pem;
 
-use crate::certificate::{Algorithms, Certificate, Fault};
-use crate::vek::Vek;
+use crate::cache::{Cache, Trust};
+use crate::certificate::{Algorithms, Authority, Certificate, Fault};
+use crate::vek::{Vek, VekKind};
 use crate::{
-    Absence, Anchors, Product, Refusal, Report, Revocation, RevocationStatus, Sha256, SigningKey,
-    Step, Tcb, revocation,
+    Absence, Anchors, ChipId, Product, Refusal, Report, Revocation, RevocationStatus, Sha256,
+    SigningKey, Step, Tcb, TcbBytes, revocation,
 };
 
 /// A report that AMD's hardware signed. It says nothing about whether the guest deserves anything.
@@ -89,12 +93,13 @@ pub fn verify_hardware(
     certificates: &str,
     now: Timestamp,
 ) -> Result<VerifiedHardware, Refusal> {
-    verify(anchors, &Revocation::Absent(Absence::NotConsulted), report, certificates, now)
+    let revocation = Revocation::Absent(Absence::NotConsulted);
+    verify(Trust::once(anchors), &revocation, report, certificates, now)
 }
 
-/// The same with revocation lists.
+/// The same with revocation lists, and with what was verified before.
 pub(crate) fn verify(
-    anchors: &Anchors,
+    trust: Trust<'_>,
     revocation: &Revocation,
     report: &[u8],
     certificates: &str,
@@ -103,52 +108,118 @@ pub(crate) fn verify(
     // 1. Report structure.
     let parsed =
         Report::parse(report).map_err(|fault| Step::Structure.refuse("a report", fault))?;
-    // 2. Certificates.
-    let pems = read_pem(certificates).map_err(at(Step::Certificates))?;
-    let (first, others) = pems.split_first().ok_or_else(|| {
-        Step::Certificates.refuse("the certificate of the signing key", "no certificate")
-    })?;
-    let vek = Vek::parse(&first.contents).map_err(at(Step::Certificates))?;
-    let others: Vec<_> = others
-        .iter()
-        .map(|pem| Certificate::parse(&pem.contents))
-        .collect::<Result<_, _>>()
-        .map_err(at(Step::Certificates))?;
-    // 3. Report signature.
-    verify_signature(report, &parsed, &vek)?;
-    // 4. Root.
-    let root = find_root(anchors, &others)?;
-    // 5. Chain.
-    let authority = verify_chain(&vek, &others, root)?;
-    // 6. Validity.
-    for certificate in [&vek.certificate, authority, root] {
-        certificate.valid_at(now, "the time").map_err(at(Step::Validity))?;
-    }
+    // 2 to 6.
+    let chain = match trust.cache {
+        None => Arc::new(Chain::verify(trust, report, &parsed, certificates, now)?),
+        Some(cache) => known_chain(trust, cache, report, &parsed, certificates, now)?,
+    };
     // 7. Revocation.
-    let revocation = revocation::check(revocation, root, authority, now)?;
+    let revocation =
+        revocation::check(trust.cache, revocation, &chain.root, &chain.authority, now)?;
     // 8. Product.
-    let product = verify_product(&parsed, &vek, root)?;
+    let product = verify_product(&parsed, &chain)?;
     // 9. Chip of the key.
-    if let Some(chip) = vek.chip.filter(|chip| *chip != parsed.chip_id) {
+    if let Some(chip) = chain.chip.filter(|chip| *chip != parsed.chip_id) {
         return Err(
             Step::VekChip.refuse(format_args!("chip {chip}, whose key signed"), parsed.chip_id)
         );
     }
     // 10. TCB of the key.
-    if vek.tcb != parsed.reported_tcb {
+    if chain.tcb != parsed.reported_tcb {
         return Err(Step::VekTcb.refuse(
-            format_args!("reported tcb {}, whose key signed", vek.tcb),
+            format_args!("reported tcb {}, whose key signed", chain.tcb),
             format_args!("reported tcb {}", parsed.reported_tcb),
         ));
     }
     // 11. Signing key.
-    verify_flags(&parsed, &vek)?;
-    Ok(VerifiedHardware {
-        vek_sha256: vek.certificate.sha256(),
-        report: parsed,
-        product,
-        revocation,
-    })
+    verify_flags(&parsed, &chain)?;
+    Ok(VerifiedHardware { vek_sha256: chain.vek_sha256, report: parsed, product, revocation })
+}
+
+/// What the certificates of a signing key show, after steps 2, 4, 5 and 6.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    key: ParsedPublicKey,
+    vek_sha256: Sha256,
+    kind: VekKind,
+    product: Product,
+    tcb: TcbBytes,
+    chip: Option<ChipId>,
+    root: Authority,
+    authority: Authority,
+    /// When all three certificates are valid, in seconds.
+    valid: RangeInclusive<i64>,
+}
+
+/// Steps 2 to 6 with what was verified before. They fail in the same way as they would without.
+fn known_chain(
+    trust: Trust<'_>,
+    cache: &Cache,
+    report: &[u8],
+    parsed: &Report,
+    certificates: &str,
+    now: Timestamp,
+) -> Result<Arc<Chain>, Refusal> {
+    let digest = Sha256::of(certificates.as_bytes());
+    if let Some(chain) = cache.chains.get(&digest) {
+        if chain.valid.contains(&now.as_second()) {
+            verify_signature(report, parsed, &chain.key)?;
+            return Ok(chain);
+        }
+        // It has run out, or the clock was set back: only its certificates can say which.
+        cache.chains.forget(&digest);
+    }
+    let chain = Arc::new(Chain::verify(trust, report, parsed, certificates, now)?);
+    cache.chains.keep(digest, chain.vek_sha256, Arc::clone(&chain));
+    Ok(chain)
+}
+
+impl Chain {
+    fn verify(
+        trust: Trust<'_>,
+        report: &[u8],
+        parsed: &Report,
+        certificates: &str,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        // 2. Certificates.
+        let pems = read_pem(certificates).map_err(at(Step::Certificates))?;
+        let (first, others) = pems.split_first().ok_or_else(|| {
+            Step::Certificates.refuse("the certificate of the signing key", "no certificate")
+        })?;
+        let vek = Vek::parse(&first.contents).map_err(at(Step::Certificates))?;
+        let others: Vec<_> = others
+            .iter()
+            .map(|pem| Certificate::parse(&pem.contents))
+            .collect::<Result<_, _>>()
+            .map_err(at(Step::Certificates))?;
+        // 3. Report signature. A key that is no point of the curve has signed nothing.
+        let key = ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, vek.certificate.public_key())
+            .map_err(|_| refuse_signature())?;
+        verify_signature(report, parsed, &key)?;
+        // 4. Root.
+        let root = find_root(trust.anchors, &others)?;
+        // 5. Chain.
+        let authority = verify_chain(trust, &vek, &others, root)?;
+        // 6. Validity.
+        let mut valid = i64::MIN..=i64::MAX;
+        for certificate in [&vek.certificate, authority, root] {
+            certificate.valid_at(now, "the time").map_err(at(Step::Validity))?;
+            let (from, until) = certificate.validity();
+            valid = from.max(*valid.start())..=until.min(*valid.end());
+        }
+        Ok(Self {
+            key,
+            vek_sha256: vek.certificate.sha256(),
+            kind: vek.kind,
+            product: vek.product,
+            tcb: vek.tcb,
+            chip: vek.chip,
+            root: root.authority(),
+            authority: authority.authority(),
+            valid,
+        })
+    }
 }
 
 pub(crate) fn at(step: Step) -> impl Fn(Fault) -> Refusal {
@@ -174,15 +245,13 @@ fn read_pem(text: &str) -> Result<Vec<Pem>, Fault> {
     Ok(pems)
 }
 
-fn verify_signature(raw: &[u8], report: &Report, vek: &Vek<'_>) -> Result<(), Refusal> {
-    let refuse = |_| {
-        Step::Signature
-            .refuse("a signature by the key of the first certificate", "another signature")
-    };
-    let signed = raw.get(..Report::SIGNED_LEN).ok_or(()).map_err(refuse)?;
-    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, vek.certificate.public_key())
-        .verify(signed, &report.signature)
-        .map_err(|_| refuse(()))
+fn verify_signature(raw: &[u8], report: &Report, key: &ParsedPublicKey) -> Result<(), Refusal> {
+    let signed = raw.get(..Report::SIGNED_LEN).ok_or_else(refuse_signature)?;
+    key.verify_sig(signed, &report.signature).map_err(|_| refuse_signature())
+}
+
+fn refuse_signature() -> Refusal {
+    Step::Signature.refuse("a signature by the key of the first certificate", "another signature")
 }
 
 fn find_root<'c, 'd>(
@@ -205,6 +274,7 @@ fn find_root<'c, 'd>(
 
 /// The authority between VEK and root. The root is pinned, so its own signature says nothing more.
 fn verify_chain<'c, 'd>(
+    trust: Trust<'_>,
     vek: &Vek<'_>,
     certificates: &'c [Certificate<'d>],
     root: &Certificate<'_>,
@@ -218,20 +288,34 @@ fn verify_chain<'c, 'd>(
         .iter()
         .find(|certificate| vek.certificate.names_issuer(certificate))
         .ok_or_else(|| Step::Chain.refuse(format_args!("the certificate of {expected}"), "none"))?;
-    authority.issued_by(root, 1, Algorithms::Pss).map_err(at(Step::Chain))?;
+    verify_authority(trust.cache, authority, root)?;
     vek.certificate.issued_by(authority, 0, Algorithms::Pss).map_err(at(Step::Chain))?;
     Ok(authority)
 }
 
-fn verify_product(
-    report: &Report,
-    vek: &Vek<'_>,
+/// An authority below a pinned root is verified once: both are known by their digests.
+fn verify_authority(
+    cache: Option<&Cache>,
+    authority: &Certificate<'_>,
     root: &Certificate<'_>,
-) -> Result<Product, Refusal> {
-    let product = vek.product;
-    let expected = format!("ARK-{}", product.amd_name());
-    if root.common_name() != Some(&expected) {
-        return Err(Step::Product.refuse(expected, root.common_name().unwrap_or("another root")));
+) -> Result<(), Refusal> {
+    let verify = || authority.issued_by(root, 1, Algorithms::Pss).map_err(at(Step::Chain));
+    let Some(Cache { authorities, .. }) = cache else {
+        return verify();
+    };
+    let pair = authority.sha256().and(root.sha256());
+    if authorities.get(&pair).is_none() {
+        verify()?;
+        authorities.keep(pair, pair, Arc::new(()));
+    }
+    Ok(())
+}
+
+fn verify_product(report: &Report, chain: &Chain) -> Result<Product, Refusal> {
+    let product = chain.product;
+    let (expected, found) = (format!("ARK-{}", product.amd_name()), chain.root.common_name());
+    if found != Some(&expected) {
+        return Err(Step::Product.refuse(expected, found.unwrap_or("another root")));
     }
     match (report.cpuid, report.product()) {
         // Version 2 names no product; it is older than Turin, whose TCB it could not express.
@@ -247,8 +331,8 @@ fn verify_product(
     }
 }
 
-fn verify_flags(report: &Report, vek: &Vek<'_>) -> Result<(), Refusal> {
-    let (expected, found) = (vek.kind.signing_key(), report.flags.signing_key());
+fn verify_flags(report: &Report, chain: &Chain) -> Result<(), Refusal> {
+    let (expected, found) = (chain.kind.signing_key(), report.flags.signing_key());
     if expected != found {
         return Err(Step::SigningKey.refuse(format_args!("signing key {expected}"), found));
     }

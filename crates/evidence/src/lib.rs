@@ -16,6 +16,7 @@
 
 mod anchors;
 mod bytes;
+mod cache;
 mod certificate;
 mod demands;
 mod endorsement;
@@ -37,6 +38,7 @@ pub use bytes::{
     Binding, ChipId, FamilyId, HexError, HostData, ImageId, KeyDigest, Measurement, ReportId,
     Sha256,
 };
+pub use cache::Verifier;
 pub use endorsement::{EndorsementForm, VerifiedEndorsement, verify_endorsement};
 pub use flags::{GuestPolicy, KeyFlags, PlatformInfo, SigningKey};
 pub use hardware::{VerifiedHardware, verify_hardware};

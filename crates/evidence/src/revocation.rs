@@ -5,17 +5,21 @@
 //! A list names revoked authorities; VEKs all have the serial number zero and cannot be named.
 //! A list that is not signed by the chain's root, is not in force, or has a critical extension is as good as none.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
 use jiff::Timestamp;
 use serde::Serialize;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::OID_PKCS1_RSASSAPSS;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::certificate::Certificate;
-use crate::{Refusal, Step};
+use crate::cache::Cache;
+use crate::certificate::Authority;
+use crate::{Refusal, Sha256, Step};
 
 /// What is known about revoked authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +56,20 @@ pub enum RevocationStatus {
     Unknown(Absence),
 }
 
+/// What a list says, once its root's signature on it has been verified.
+#[derive(Debug)]
+pub(crate) struct RevocationList {
+    from: i64,
+    until: Timestamp,
+    revoked: BTreeSet<BigUint>,
+}
+
 /// Checks that no list that is required revokes one of the authorities.
 pub(crate) fn check(
+    cache: Option<&Cache>,
     revocation: &Revocation,
-    root: &Certificate<'_>,
-    authority: &Certificate<'_>,
+    root: &Authority,
+    authority: &Authority,
     now: Timestamp,
 ) -> Result<RevocationStatus, Refusal> {
     let (lists, age) = match revocation {
@@ -70,7 +83,7 @@ pub(crate) fn check(
     };
     let mut fault = refuse(&"none");
     for der in lists {
-        let (list, until) = match read(der, root, age) {
+        let list = match known(cache, der, root).and_then(|list| age.admit(list)) {
             Ok(list) => list,
             Err(Unusable::OfAnother) => continue,
             Err(Unusable::Because(why)) => {
@@ -78,12 +91,11 @@ pub(crate) fn check(
                 continue;
             }
         };
-        let revoked = [authority, root].into_iter().find(|certificate| {
-            list.iter_revoked_certificates()
-                .any(|entry| entry.user_certificate == *certificate.serial())
-        });
+        let revoked = [authority, root]
+            .into_iter()
+            .find(|certificate| list.revoked.contains(certificate.serial()));
         return match revoked {
-            None => Ok(RevocationStatus::NotRevoked { until }),
+            None => Ok(RevocationStatus::NotRevoked { until: list.until }),
             Some(certificate) => {
                 let label = certificate.common_name().unwrap_or("an authority");
                 Err(Step::Revocation
@@ -108,6 +120,19 @@ enum Age {
     Any,
 }
 
+impl Age {
+    fn admit(self, list: Arc<RevocationList>) -> Result<Arc<RevocationList>, Unusable> {
+        match self {
+            Self::InForce(now)
+                if !(list.from..=list.until.as_second()).contains(&now.as_second()) =>
+            {
+                Err(Unusable::Because("one that is not in force"))
+            }
+            Self::InForce(_) | Self::Any => Ok(list),
+        }
+    }
+}
+
 /// Why a list says nothing about a chain.
 enum Unusable {
     /// It is of another root.
@@ -116,11 +141,25 @@ enum Unusable {
     Because(&'static str),
 }
 
-fn read<'l>(
-    der: &'l [u8],
-    root: &Certificate<'_>,
-    age: Age,
-) -> Result<(CertificateRevocationList<'l>, Timestamp), Unusable> {
+/// Reads a list that may have been read before.
+fn known(
+    cache: Option<&Cache>,
+    der: &[u8],
+    root: &Authority,
+) -> Result<Arc<RevocationList>, Unusable> {
+    let Some(Cache { lists, .. }) = cache else {
+        return read(der, root).map(Arc::new);
+    };
+    let pair = Sha256::of(der).and(root.sha256());
+    if let Some(list) = lists.get(&pair) {
+        return Ok(list);
+    }
+    let list = Arc::new(read(der, root)?);
+    lists.keep(pair, pair, Arc::clone(&list));
+    Ok(list)
+}
+
+fn read(der: &[u8], root: &Authority) -> Result<RevocationList, Unusable> {
     let because = |why| Err(Unusable::Because(why));
     if der.len() > MAX_LIST {
         return because("one that is too large");
@@ -149,19 +188,11 @@ fn read<'l>(
     let Some(until) = list.next_update() else {
         return because("one without an end");
     };
-    let Ok(end) = Timestamp::from_second(until.timestamp()) else {
+    let Ok(until) = Timestamp::from_second(until.timestamp()) else {
         return because("one with an end that is no time");
     };
-    let in_force = match age {
-        Age::InForce(now) => {
-            (list.last_update().timestamp()..=until.timestamp()).contains(&now.as_second())
-        }
-        Age::Any => true,
-    };
-    if !in_force {
-        return because("one that is not in force");
-    }
-    Ok((list, end))
+    let revoked = list.iter_revoked_certificates().map(|entry| entry.user_certificate.clone());
+    Ok(RevocationList { from: list.last_update().timestamp(), until, revoked: revoked.collect() })
 }
 
 /// Real ones have less than 2 KB.

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
+use crate::cache::Trust;
 use crate::{
     Anchors, Binding, ChipId, HostData, Measurement, Policy, Product, RawEvidence, Refusal, Report,
-    ReportPolicy, Tcb, VerifiedEndorsement, VerifiedHardware, demands, hardware,
-    verify_endorsement,
+    ReportPolicy, Tcb, VerifiedEndorsement, VerifiedHardware, demands, endorsement, hardware,
 };
 
 /// Evidence that passed every step of [`verify()`], which is the only way to get one.
@@ -68,8 +68,19 @@ pub fn verify(
     binding: &Binding,
     now: Timestamp,
 ) -> Result<VerifiedReport, Refusal> {
+    container(policy, Trust::once(anchors), evidence, binding, now)
+}
+
+/// The same, with what was verified before.
+pub(crate) fn container(
+    policy: &Policy,
+    trust: Trust<'_>,
+    evidence: &RawEvidence,
+    binding: &Binding,
+    now: Timestamp,
+) -> Result<VerifiedReport, Refusal> {
     let hardware = hardware::verify(
-        anchors,
+        trust,
         &policy.report.revocation,
         &evidence.report,
         &evidence.certificates,
@@ -78,7 +89,7 @@ pub fn verify(
     demands::check(&policy.report, &hardware, binding)?;
     let measurement = &hardware.report().measurement;
     let endorsement =
-        verify_endorsement(&policy.uvm, anchors, &evidence.uvm_endorsement, measurement)?;
+        endorsement::verify(&policy.uvm, trust, &evidence.uvm_endorsement, measurement)?;
     Ok(VerifiedReport { hardware, endorsement })
 }
 
@@ -103,7 +114,19 @@ pub fn verify_snp(
     binding: &Binding,
     now: Timestamp,
 ) -> Result<VerifiedSnp, Refusal> {
-    let hardware = hardware::verify(anchors, &policy.revocation, report, certificates, now)?;
+    snp(policy, Trust::once(anchors), report, certificates, binding, now)
+}
+
+/// The same, with what was verified before.
+pub(crate) fn snp(
+    policy: &ReportPolicy,
+    trust: Trust<'_>,
+    report: &[u8],
+    certificates: &str,
+    binding: &Binding,
+    now: Timestamp,
+) -> Result<VerifiedSnp, Refusal> {
+    let hardware = hardware::verify(trust, &policy.revocation, report, certificates, now)?;
     demands::check(policy, &hardware, binding)?;
     Ok(VerifiedSnp { hardware })
 }

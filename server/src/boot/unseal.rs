@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use azure::release::TransferKey;
-use evidence::Sha256;
+use evidence::{Sha256, Verifier};
 use object_store::ObjectStore;
 use protocol::bundle::{Bundle, BundleBody, Identity};
 use protocol::jwk::EcPublicKey;
@@ -233,7 +233,7 @@ impl Unsealed {
         };
         let core = Arc::new(Core {
             trust_root: environment.trust_root,
-            anchors: environment.anchors,
+            verifier: Verifier::new(environment.anchors),
             store,
             identity,
             clock,

@@ -84,7 +84,7 @@ fn verify(
     let deployment = core.trust_root.deployment();
     let binding = binding(deployment, fresh.challenge(), &request.public_key);
     let policy = in_force.manifest.admission_policy();
-    evidence::verify(&policy, &core.anchors, &request.evidence, &binding, now)
+    core.verifier.verify(&policy, &request.evidence, &binding, now)
 }
 
 fn body(workload: String, released: Released, now: Timestamp) -> Result<GrantBody, AttestError> {

@@ -1,5 +1,6 @@
 //! Whole evidence, forged and real.
 
+mod cache;
 mod corpus;
 mod fields;
 mod mutations;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::{
     Anchors, Binding, Policy, Product, RawEvidence, Refusal, Sha256, Step, TcbFloor,
-    VerifiedReport, verify,
+    VerifiedReport, Verifier, verify,
 };
 
 /// Everything that goes into a verification; a sound one until a test changes something.
@@ -66,8 +67,16 @@ impl Sample {
         evidence
     }
 
+    /// Verifies, and shows that a verifier that has seen the same before says the same.
     fn verify(&self) -> Result<VerifiedReport, Refusal> {
-        self.check(&self.evidence())
+        let evidence = self.evidence();
+        let first = self.check(&evidence);
+        let verifier = Verifier::new(self.anchors.clone());
+        for again in 0..2 {
+            let next = verifier.verify(&self.policy, &evidence, &self.binding, self.now);
+            assert_eq!(next.as_ref().err(), first.as_ref().err(), "again {again}");
+        }
+        first
     }
 
     fn check(&self, evidence: &RawEvidence) -> Result<VerifiedReport, Refusal> {

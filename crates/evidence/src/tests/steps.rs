@@ -822,7 +822,7 @@ fn steps_31_to_34_what_is_endorsed() {
 }
 
 /// Flips a bit of the certificate number `which`, at a distance from its end.
-fn flip_der(evidence: &mut RawEvidence, which: usize, from_end: isize) {
+pub(super) fn flip_der(evidence: &mut RawEvidence, which: usize, from_end: isize) {
     let mut blocks: Vec<_> =
         x509_parser::pem::Pem::iter_from_buffer(evidence.certificates.as_bytes())
             .map(|pem| pem.unwrap().contents)

@@ -20,6 +20,7 @@ pub use claims::RuntimeClaims;
 pub use hcl::{HclError, HclReport, HclReportKind};
 pub use quote::{QuoteError, TpmQuote, TpmSignature};
 pub use registers::{NotARegister, PcrIndex, PcrSelection, PcrValue, QuoteNonce, WrongNonce};
+pub(crate) use verify::verify_under;
 pub use verify::{RawQuote, RawVmEvidence, UserData, VerifiedVm, VmBinding, VmPolicy, verify_vm};
 
 /// Bytes that are read from the front, big-endian, as every structure of a TPM is.

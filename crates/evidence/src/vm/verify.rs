@@ -12,6 +12,7 @@ use super::claims::{RsaKey, RuntimeClaims};
 use super::hcl::{HclReport, HclReportKind};
 use super::quote::{TpmQuote, TpmSignature};
 use super::registers::{PcrIndex, PcrSelection, PcrValue, QuoteNonce};
+use crate::cache::Trust;
 use crate::raw::base64url;
 use crate::{
     Anchors, Binding, Product, Refusal, Report, ReportPolicy, Requirement, Step, VerifiedHardware,
@@ -110,6 +111,17 @@ pub fn verify_vm(
     binding: &VmBinding,
     now: Timestamp,
 ) -> Result<VerifiedVm, Refusal> {
+    verify_under(policy, Trust::once(anchors), evidence, binding, now)
+}
+
+/// The same, with what was verified before.
+pub(crate) fn verify_under(
+    policy: &VmPolicy,
+    trust: Trust<'_>,
+    evidence: &RawVmEvidence,
+    binding: &VmBinding,
+    now: Timestamp,
+) -> Result<VerifiedVm, Refusal> {
     // 1. Report structure; that of the report within follows.
     let hcl = HclReport::parse(&evidence.hcl_report)
         .map_err(|fault| Step::Structure.refuse("an hcl report", fault))?;
@@ -119,7 +131,7 @@ pub fn verify_vm(
     // 2 to 24.
     let revocation = &policy.report.revocation;
     let certificates = &evidence.certificates;
-    let hardware = hardware::verify(anchors, revocation, hcl.report(), certificates, now)?;
+    let hardware = hardware::verify(trust, revocation, hcl.report(), certificates, now)?;
     demands::check(&policy.report, &hardware, &Binding::sha256(hcl.claims_bytes()))?;
     // 35. Runtime claims.
     let claims = hcl

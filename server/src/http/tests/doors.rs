@@ -64,7 +64,7 @@ async fn the_evidence_is_for_this_connection() {
     let expect = Expectation {
         deployment: "dev".to_owned(),
         signers: world.core.trust_root.signers().clone(),
-        anchors: world.core.anchors.clone(),
+        anchors: world.core.verifier.anchors().clone(),
         minimum_revision: 1,
         minimum_serial: 1,
     };

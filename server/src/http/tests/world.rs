@@ -328,7 +328,7 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
     let bundle_text = key.sign(body.prepare(&first).unwrap(), &SystemRandom::new()).unwrap();
     let bundle = Bundle::verify(&bundle_text, "dev", trust_root.signers()).unwrap();
     Core {
-        anchors: manifest.anchors(),
+        verifier: evidence::Verifier::new(manifest.anchors()),
         trust_root,
         store,
         identity,
