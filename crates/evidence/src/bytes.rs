@@ -163,6 +163,18 @@ fn decode<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     Ok(out)
 }
 
+/// Hex of any length and either case, as other people write it.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    pairs
+        .iter()
+        .map(|[high, low]| {
+            let nibble = |character: &u8| nibble(character.to_ascii_lowercase());
+            Some(nibble(high)? << 4 | nibble(low)?)
+        })
+        .collect()
+}
+
 fn nibble(character: u8) -> Option<u8> {
     match character {
         b'0'..=b'9' => Some(character - b'0'),

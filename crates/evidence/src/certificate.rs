@@ -91,6 +91,20 @@ impl<'a> Certificate<'a> {
         self.x509.extensions().iter().any(|extension| extension.oid == *oid)
     }
 
+    /// The whole names of subject and issuer.
+    pub(crate) fn names(&self) -> (String, String) {
+        (self.x509.subject().to_string(), self.x509.issuer().to_string())
+    }
+
+    /// From when until when it is valid, as text.
+    pub(crate) fn validity_text(&self) -> (String, String) {
+        let text = |seconds| {
+            Timestamp::from_second(seconds).map_or("another time".to_owned(), |at| at.to_string())
+        };
+        let (from, until) = self.validity();
+        (text(from), text(until))
+    }
+
     /// What is needed of it as an authority.
     pub(crate) fn authority(&self) -> Authority {
         Authority {

@@ -22,7 +22,7 @@ use coset::iana::{self, EnumI64 as _};
 use coset::{CoseSign1, Header, Label, RegisteredLabelWithPrivate, TaggedCborSerializable as _};
 use jiff::Timestamp;
 
-use self::claims::Claims;
+pub(crate) use self::claims::Claims;
 use crate::cache::{Cache, Trust};
 use crate::certificate::{Algorithms, Certificate, Fault};
 use crate::hardware::at;
@@ -192,6 +192,28 @@ fn verify_message(
     }
     let signed = Sha256::of(&signed);
     Ok(KnownEndorsement { claims, form, eku: policy.eku.clone(), signed })
+}
+
+/// What a message says, and its certificates, without a look at any signature.
+pub(crate) struct Look {
+    pub(crate) form: EndorsementForm,
+    pub(crate) claims: Claims,
+    pub(crate) chain: Vec<Vec<u8>>,
+}
+
+/// Reads a message for people.
+pub(crate) fn look(bytes: &[u8]) -> Result<Look, Fault> {
+    let message = read_message(bytes)?;
+    let header = &message.protected.header;
+    let form = claims::form(header)?;
+    let claims = claims::read(form, header, message.payload.as_deref().unwrap_or_default())?;
+    let chain = match header_value(header, &Label::Int(X5CHAIN)) {
+        Some(Value::Array(chain)) => {
+            chain.iter().filter_map(|der| der.as_bytes().cloned()).take(MAX_CHAIN).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(Look { form, claims, chain })
 }
 
 fn read_message(bytes: &[u8]) -> Result<CoseSign1, Fault> {

@@ -19,6 +19,17 @@ pub struct Refusal {
     pub found: String,
 }
 
+/// A kind of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A report and its chain: [`crate::verify_snp`].
+    Report,
+    /// A confidential container of Azure: [`crate::verify()`].
+    Container,
+    /// A confidential virtual machine of Azure: [`crate::verify_vm`].
+    VirtualMachine,
+}
+
 /// The steps of a verification, in the order in which they are performed: 1 to 24 of every kind of evidence, 25 to 34 of
 /// a container's, 35 to 43 of a virtual machine's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -160,6 +171,15 @@ impl Step {
         Self::SecureBoot,
     ];
 
+    /// The steps of a report without more, of a container's evidence and of a virtual machine's, in order.
+    pub fn of(kind: Kind) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |step| match kind {
+            Kind::Report => *step <= Self::Chip,
+            Kind::Container => *step <= Self::EndorsedMeasurement,
+            Kind::VirtualMachine => *step <= Self::Chip || *step >= Self::RuntimeClaims,
+        })
+    }
+
     /// The number under which the step stands in the documentation of [`crate::verify()`] or [`crate::verify_vm`].
     #[must_use]
     pub fn number(self) -> usize {
@@ -232,5 +252,7 @@ mod tests {
         assert_eq!(Step::Structure.number(), 1);
         assert_eq!(Step::EndorsedMeasurement.number(), 34);
         assert_eq!(Step::SecureBoot.number(), 43);
+        let counts = [Kind::Report, Kind::Container, Kind::VirtualMachine];
+        assert_eq!(counts.map(|kind| Step::of(kind).count()), [24, 34, 33]);
     }
 }

@@ -11,12 +11,12 @@ use crate::certificate::Fault;
 
 /// What an endorsement says.
 #[derive(Debug)]
-pub(super) struct Claims {
-    pub(super) issuer: String,
-    pub(super) feed: String,
-    pub(super) time: Timestamp,
-    pub(super) svn: u64,
-    pub(super) measurement: Measurement,
+pub(crate) struct Claims {
+    pub(crate) issuer: String,
+    pub(crate) feed: String,
+    pub(crate) time: Timestamp,
+    pub(crate) svn: u64,
+    pub(crate) measurement: Measurement,
 }
 
 /// The payload of the JSON form. Later versions may say more.

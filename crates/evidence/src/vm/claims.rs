@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use crate::bytes::unhex;
+
 /// The claims that a verifier may need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeClaims {
@@ -108,14 +110,6 @@ impl RsaKey {
 
 fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name).and_then(Value::as_str)
-}
-
-/// Hex of either case: the paravisor writes capitals.
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    let digit =
-        |character: u8| char::from(character).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 /// The name of the attestation key among the claims' keys.

@@ -1,0 +1,255 @@
+//! Files of every form, forged.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+use forged_root::vm::{Hcl, QuoteFields, SoftwareAk, VmClaims};
+use forged_root::{Chip, Form, Product, UVM_MEASUREMENT, UVM_SVN, uvm_endorsement};
+use serde_json::{Value, json};
+
+use super::{Document, DocumentError, Format, Rcar, RcarError};
+
+fn chip(product: Product) -> Chip {
+    Chip::new(product, "document", product.tcb())
+}
+
+fn read(bytes: &[u8]) -> Document {
+    Document::read(bytes).unwrap()
+}
+
+/// A report's fields as Confidential Containers write them.
+pub(crate) fn rcar_report(chip: &Chip) -> (Vec<u8>, Value) {
+    let bytes = chip.sign(&chip.fields());
+    let tcb = |at: usize| {
+        let bytes: [u8; 8] = bytes[at..at + 8].try_into().unwrap();
+        match chip.product {
+            Product::Turin => json!({"fmc": bytes[0], "bootloader": bytes[1], "tee": bytes[2],
+                "snp": bytes[3], "microcode": bytes[7]}),
+            _ => json!({"fmc": null, "bootloader": bytes[0], "tee": bytes[1], "snp": bytes[6],
+                "microcode": bytes[7]}),
+        }
+    };
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let firmware =
+        |at: usize| json!({"major": bytes[at + 2], "minor": bytes[at + 1], "build": bytes[at]});
+    let report = json!({
+        "version": word(0), "guest_svn": word(4), "policy": long(8), "family_id": bytes[16..32],
+        "image_id": bytes[32..48], "vmpl": word(48), "sig_algo": word(52), "current_tcb": tcb(56),
+        "plat_info": long(64), "key_info": word(72), "report_data": bytes[80..144],
+        "measurement": bytes[144..192], "host_data": bytes[192..224],
+        "id_key_digest": bytes[224..272], "author_key_digest": bytes[272..320],
+        "report_id": bytes[320..352], "report_id_ma": bytes[352..384], "reported_tcb": tcb(384),
+        "cpuid_fam_id": bytes[392], "cpuid_mod_id": bytes[393], "cpuid_step": bytes[394],
+        "chip_id": bytes[416..480], "committed_tcb": tcb(480), "current": firmware(488),
+        "committed": firmware(492), "launch_tcb": tcb(496), "launch_mit_vector": long(504),
+        "current_mit_vector": long(512),
+        "signature": {"r": bytes[672..744], "s": bytes[744..816]},
+    });
+    (bytes, report)
+}
+
+#[test]
+fn recognises_what_firmware_and_services_write() {
+    let chip = chip(Product::Milan);
+    let report = chip.sign(&chip.fields());
+    let document = read(&report);
+    assert_eq!((document.format, document.parts.report.as_ref()), (Format::Report, Some(&report)));
+    let hcl = Hcl::new(&chip, &VmClaims::new(SoftwareAk::new().public()));
+    assert_eq!(read(&hcl.bytes()).format, Format::HclReport);
+    assert_eq!(read(&hcl.claims).format, Format::RuntimeClaims);
+    assert_eq!(read(&QuoteFields::new(b"n", &[]).attest()).format, Format::Quote);
+    for form in [Form::Json, Form::Transparent] {
+        let message = uvm_endorsement(&UVM_MEASUREMENT, UVM_SVN, form);
+        let document = read(&message);
+        assert_eq!(
+            (document.format, &document.parts.endorsements),
+            (Format::Endorsement, &vec![message.clone()])
+        );
+        assert_eq!(read(STANDARD.encode(message).as_bytes()).format, Format::Endorsement);
+    }
+    let thim = chip.thim_json();
+    for text in [thim.clone(), chip.host_amd_cert_base64()] {
+        let document = read(text.as_bytes());
+        assert_eq!(document.format, Format::Thim);
+        assert_eq!(document.parts.certificates.unwrap().matches("BEGIN").count(), 3);
+    }
+    let vek = chip.vek_der();
+    assert_eq!(read(&vek).parts.certificates, Some(forged_root::certificate::to_pem(&vek)));
+    assert_eq!(read(chip.vcek_pem_chain().as_bytes()).format, Format::Certificates);
+}
+
+#[test]
+fn recognises_requests_to_the_attestation_service() {
+    let chip = chip(Product::Milan);
+    let (report, chain) = (chip.sign(&chip.fields()), chip.vcek_pem_chain());
+    let endorsement = uvm_endorsement(&UVM_MEASUREMENT, UVM_SVN, Form::Json);
+    let uvm = json!({"Uvm": [URL_SAFE_NO_PAD.encode(&endorsement)]}).to_string();
+    let inner = json!({
+        "SnpReport": URL_SAFE_NO_PAD.encode(&report),
+        "VcekCertChain": URL_SAFE.encode(&chain),
+        "Endorsements": URL_SAFE_NO_PAD.encode(uvm),
+    });
+    let request = json!({
+        "report": URL_SAFE_NO_PAD.encode(inner.to_string()),
+        "runtimeData": {"data": URL_SAFE.encode("data"), "dataType": "JSON"},
+    });
+    for (text, runtime_data) in [(inner, None), (request, Some(b"data".to_vec()))] {
+        let document = read(text.to_string().as_bytes());
+        assert_eq!(document.format, Format::MaaRequest);
+        assert_eq!(document.parts.runtime_data, runtime_data);
+        let container = document.parts.container().unwrap();
+        assert_eq!((container.report, container.certificates), (report.clone(), chain.clone()));
+        assert_eq!(container.uvm_endorsement, endorsement);
+    }
+}
+
+#[test]
+fn recognises_evidence_of_confidential_containers() {
+    for product in Product::ALL {
+        let chip = chip(product);
+        let (bytes, report) = rcar_report(&chip);
+        let evidence = json!({
+            "attestation_report": report,
+            "cert_chain": [{"cert_type": "ARK", "data": forged_root::ark_der(product)},
+                {"cert_type": "VCEK", "data": chip.vek_der()}],
+        });
+        let body =
+            json!({"tee-evidence": {"primary_evidence": evidence, "additional_evidence": ""}});
+        for text in [evidence, body] {
+            let document = read(text.to_string().as_bytes());
+            assert_eq!(document.format, Format::RcarSnp);
+            assert_eq!(document.parts.report.as_ref(), Some(&bytes));
+            let certificates = document.parts.certificates.unwrap();
+            let views = crate::inspect::certificates(&certificates).unwrap();
+            assert_eq!((views.len(), views[0].vek.is_some()), (2, true));
+        }
+    }
+    let ak = SoftwareAk::new();
+    let chip = chip(Product::Genoa);
+    let hcl = Hcl::new(&chip, &VmClaims::new(ak.public())).bytes();
+    let registers: Vec<_> = (0..24).map(|index| (index, [index; 32])).collect();
+    let message = QuoteFields::new(b"nonce", &registers).attest();
+    let signature = ak.sign(&message);
+    let pcrs: Vec<_> = registers.iter().map(|(_, value)| crate::PcrValue::new(*value)).collect();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let quote = json!({"signature": hex(&signature[6..]), "message": hex(&message), "pcrs": pcrs});
+    let vcek = URL_SAFE.encode(chip.vek_der());
+    let text = json!({"version": 2, "hcl_report": URL_SAFE.encode(&hcl), "vcek": vcek, "tpm_quote": quote});
+    let raw: Vec<_> = registers.iter().map(|(_, value)| *value).collect();
+    let older = json!({"report": hcl, "vcek": chip.vcek_pem_chain(),
+        "quote": {"signature": signature[6..], "message": message, "pcrs": raw}});
+    for text in [text, older] {
+        let evidence = read(text.to_string().as_bytes()).parts.virtual_machine().unwrap();
+        assert_eq!(evidence.hcl_report, hcl);
+        assert_eq!((&evidence.quote.message, &evidence.quote.signature), (&message, &signature));
+        assert_eq!(evidence.quote.pcrs.len(), 24);
+    }
+    assert_eq!(read(quote.to_string().as_bytes()).format, Format::Quote);
+}
+
+#[test]
+fn refuses_evidence_of_confidential_containers_that_is_out_of_shape() {
+    let milan = chip(Product::Milan);
+    let refused = |text: Value| Rcar::parse(text.to_string().as_bytes()).unwrap_err();
+    let (_, good) = rcar_report(&milan);
+    let with = |name: &str, value: Value| {
+        let mut report = good.clone();
+        report[name] = value;
+        refused(json!({"attestation_report": report}))
+    };
+    let lengths = RcarError::Part("fields of a report's lengths");
+    assert_eq!(with("report_data", json!([1, 2])), lengths);
+    assert_eq!(with("chip_id", json!(vec![0; 65])), lengths);
+    assert_eq!(with("signature", json!({"r": [], "s": []})), lengths);
+    let tcb = RcarError::Part("a tcb of the report's processor");
+    let turins = json!({"fmc": 1, "bootloader": 1, "tee": 1, "snp": 1, "microcode": 1});
+    assert_eq!(with("current_tcb", turins), tcb);
+    assert_eq!(with("cpuid_fam_id", json!(0x1a)), tcb);
+    let fields = RcarError::Part("the fields of a report");
+    assert_eq!(with("report_data", json!("text")), fields);
+    assert_eq!(with("version", json!(-1)), fields);
+    assert_eq!(refused(json!({"attestation_report": 7})), fields);
+    assert_eq!(refused(json!({})), RcarError::Kind);
+    assert_eq!(refused(json!({"tee-evidence": 7})), RcarError::Kind);
+    let vm = |version| {
+        json!({"version": version, "hcl_report": "", "vcek": "",
+        "tpm_quote": {"signature": "", "message": "", "pcrs": []}})
+    };
+    for version in [0, 3] {
+        assert_eq!(refused(vm(version)), RcarError::Version(version));
+    }
+    let mut odd = vm(2);
+    odd["tpm_quote"]["message"] = "abc".into();
+    assert_eq!(refused(odd), RcarError::Part("a quote in hex, with at most 24 registers"));
+    let mut many = vm(2);
+    many["tpm_quote"]["pcrs"] = vec!["00".repeat(32); 25].into();
+    assert_eq!(refused(many), RcarError::Part("a quote in hex, with at most 24 registers"));
+}
+
+#[test]
+fn recognises_evidence_of_clean_rooms_and_of_ours() {
+    let chip = chip(Product::Milan);
+    let ak = SoftwareAk::new();
+    let hcl = Hcl::new(&chip, &VmClaims::new(ak.public())).bytes();
+    let message = QuoteFields::new(b"nonce", &[(7, [7; 32])]).attest();
+    let signature = ak.sign(&message);
+    let len = u16::try_from(message.len()).unwrap().to_be_bytes();
+    let quote = [&len[..], &message, &signature].concat();
+    let text = json!({"report": {"snpCvm": {"evidence": {"tpmQuote": STANDARD.encode(quote),
+        "hclReport": STANDARD.encode(&hcl), "pcrs": {"7": STANDARD.encode([7; 32])}},
+        "nonce": STANDARD.encode("nonce"), "platformCertificates": chip.vcek_pem_chain()}}});
+    let document = read(text.to_string().as_bytes());
+    assert_eq!(
+        (document.format, document.parts.nonce.as_deref()),
+        (Format::CleanRoom, Some(&b"nonce"[..]))
+    );
+    let evidence = document.parts.virtual_machine().unwrap();
+    assert_eq!((&evidence.quote.message, &evidence.quote.signature), (&message, &signature));
+    let ours = serde_json::to_value(&evidence).unwrap();
+    for text in [ours.clone(), json!({"challenge": "c", "evidence": ours})] {
+        let document = read(text.to_string().as_bytes());
+        assert_eq!(document.format, Format::VirtualMachine);
+        assert_eq!(document.parts.virtual_machine().unwrap(), evidence);
+    }
+    let endorsement = uvm_endorsement(&UVM_MEASUREMENT, UVM_SVN, Form::Json);
+    let text = json!({"report": {"snpCACI": {"attestation": STANDARD.encode(chip.sign(&chip.fields())),
+        "platformCertificates": STANDARD.encode(chip.vcek_pem_chain()),
+        "uvmEndorsements": STANDARD.encode(&endorsement)}}});
+    let evidence = read(text.to_string().as_bytes()).parts.container().unwrap();
+    assert_eq!(evidence.uvm_endorsement, endorsement);
+    let document = read(serde_json::to_string(&evidence).unwrap().as_bytes());
+    assert_eq!((document.format, document.parts.container()), (Format::Container, Some(evidence)));
+}
+
+#[test]
+fn refuses_what_it_does_not_know() {
+    let unknown = |bytes: &[u8]| matches!(Document::read(bytes), Err(DocumentError::Unknown));
+    for bytes in [
+        &b""[..],
+        b"{",
+        b"{}",
+        b"[]",
+        b"hello",
+        b"-----BEGIN PRIVATE KEY-----",
+        b"AAAA",
+        b"\xff\xfe",
+    ] {
+        assert!(unknown(bytes), "{bytes:?}");
+    }
+    assert!(unknown(&[9; 1184]) && unknown(&[0; 1183]));
+    assert!(matches!(Document::read(&vec![0; 1 << 20]), Err(DocumentError::TooLarge(_))));
+    for (text, name) in [
+        (r#"{"report":"*"}"#, "report"),
+        (r#"{"SnpReport":7}"#, "SnpReport"),
+        (r#"{"vcekCert":7}"#, "vcekCert"),
+        (r#"{"report":{"snpCACI":{}}}"#, "platformCertificates"),
+        (r#"{"report":{"snpCvm":{"evidence":{"tpmQuote":"AP8="}}}}"#, "tpmQuote"),
+        (r#"{"uvm_endorsement":""}"#, "uvm_endorsement"),
+    ] {
+        match Document::read(text.as_bytes()) {
+            Err(DocumentError::Member { member, .. }) => assert_eq!(member, name, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert!(matches!(Document::read(br#"{"hcl_report":7}"#), Err(DocumentError::Rcar(_))));
+}
