@@ -24,8 +24,10 @@ pub(crate) fn rcar_report(chip: &Chip) -> (Vec<u8>, Value) {
         match chip.product {
             Product::Turin => json!({"fmc": bytes[0], "bootloader": bytes[1], "tee": bytes[2],
                 "snp": bytes[3], "microcode": bytes[7]}),
-            _ => json!({"fmc": null, "bootloader": bytes[0], "tee": bytes[1], "snp": bytes[6],
-                "microcode": bytes[7]}),
+            Product::Milan | Product::Genoa => {
+                json!({"fmc": null, "bootloader": bytes[0], "tee": bytes[1], "snp": bytes[6],
+                "microcode": bytes[7]})
+            }
         }
     };
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -68,7 +70,7 @@ fn recognises_what_firmware_and_services_write() {
         assert_eq!(read(STANDARD.encode(message).as_bytes()).format, Format::Endorsement);
     }
     let thim = chip.thim_json();
-    for text in [thim.clone(), chip.host_amd_cert_base64()] {
+    for text in [thim, chip.host_amd_cert_base64()] {
         let document = read(text.as_bytes());
         assert_eq!(document.format, Format::Thim);
         assert_eq!(document.parts.certificates.unwrap().matches("BEGIN").count(), 3);
