@@ -6,8 +6,10 @@ use attester::AttesterError;
 use protocol::attest::RefusalCode;
 use server_client::{CallError, Refused};
 
+use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::hand_over::HandOverError;
+use crate::recovery::RecoveryFault;
 use crate::release::{AskError, MeetingError, Outlook};
 
 /// Why the application is not started.
@@ -37,6 +39,12 @@ pub enum Fault {
     /// The application.
     #[error("handing the secrets over")]
     HandOver(#[from] HandOverError),
+    /// An exported audit log.
+    #[error("the audit log")]
+    Audit(#[from] AuditError),
+    /// A copy of a store.
+    #[error("the copy of the store")]
+    Recovery(#[from] RecoveryFault),
     /// The agent itself.
     #[error("starting the agent")]
     Start(#[source] std::io::Error),
@@ -57,6 +65,10 @@ pub enum ExitStatus {
     NoEvidence,
     /// A file cannot be written or the program not started.
     HandOver,
+    /// An audit log does not prove what it says.
+    NotProved,
+    /// A copy of a store does not open.
+    NotOpened,
 }
 
 impl ExitStatus {
@@ -70,6 +82,8 @@ impl ExitStatus {
             Self::Config => 13,
             Self::NoEvidence => 14,
             Self::HandOver => 15,
+            Self::NotProved => 16,
+            Self::NotOpened => 17,
         }
     }
 }
@@ -94,6 +108,8 @@ impl Fault {
                 ExitStatus::NoEvidence
             }
             Self::HandOver(_) => ExitStatus::HandOver,
+            Self::Audit(_) => ExitStatus::NotProved,
+            Self::Recovery(_) => ExitStatus::NotOpened,
         }
     }
 
@@ -108,6 +124,8 @@ impl Fault {
             | Self::Attester(_)
             | Self::NoSecurityContext
             | Self::HandOver(_)
+            | Self::Audit(_)
+            | Self::Recovery(_)
             | Self::Start(_) => Outlook::Lasting,
         }
     }
@@ -124,6 +142,8 @@ impl Fault {
             Self::NoSecurityContext => {
                 "run in a confidential container group, or with `cargo xtask local enclave`"
             }
+            Self::Audit(_) => "export the log again; if it is refused again, believe the refusal",
+            Self::Recovery(_) => "bring more holders, or another copy",
             Self::HandOver(_) => "check the folder of the file and the command",
             Self::Config(_) | Self::Meeting(_) | Self::Ask(_) | Self::Start(_) => {
                 match self.status() {
@@ -134,9 +154,11 @@ impl Fault {
                         "ask an operator what the audit log says of this request"
                     }
                     ExitStatus::Unavailable => "check the address, and that the server serves",
-                    ExitStatus::Config | ExitStatus::NoEvidence | ExitStatus::HandOver => {
-                        "correct the configuration"
-                    }
+                    ExitStatus::Config
+                    | ExitStatus::NoEvidence
+                    | ExitStatus::HandOver
+                    | ExitStatus::NotProved
+                    | ExitStatus::NotOpened => "correct the configuration",
                 }
             }
         }

@@ -16,6 +16,7 @@ use attester::Attester;
 use aws_lc_rs::rand::SecureRandom;
 use jiff::Timestamp;
 
+pub mod audit;
 pub mod config;
 pub mod fault;
 mod files;
@@ -23,6 +24,7 @@ mod files;
 mod flow_tests;
 pub mod hand_over;
 mod memory;
+pub mod recovery;
 mod release;
 
 pub use config::Config;

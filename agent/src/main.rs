@@ -1,5 +1,7 @@
 //! `vouchsafe-agent`: starts an application with its secrets, or writes them to files.
 
+mod offline;
+
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,12 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
+    /// The exported audit log; needs no server.
+    #[command(subcommand)]
+    Audit(offline::AuditVerb),
+    /// A copy of a store, opened by a quorum; needs no server.
+    #[command(subcommand)]
+    Recovery(offline::RecoveryVerb),
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,6 +74,8 @@ Exit status:
   13  the configuration, or the state file
   14  this machine gives no evidence
   15  a file cannot be written, or the application not started
+  16  the audit log does not prove what it says
+  17  the copy of the store does not open
 
 Environment:
   UVM_SECURITY_CONTEXT_DIR  the platform's files beside the evidence
@@ -112,6 +122,8 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
             let trusted = wait_for(agent::check(&config, surroundings()))?;
             describe(&config, &trusted).map_err(Fault::Start)
         }
+        Verb::Audit(verb) => Ok(offline::audit(&verb)?),
+        Verb::Recovery(verb) => wait_for(async { Ok(offline::recovery(verb).await?) }),
     }
 }
 

@@ -204,6 +204,15 @@ pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<
     Ok(head)
 }
 
+/// Sets the anchor to the head, whatever it was.
+pub(crate) async fn reset(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
+    let (at, keys) = (Instant::now(), shared.keys());
+    let head = shared.read_state(State::head);
+    anchors.write(&SealedAnchor::seal(keys.identity(), head, &keys.keyring)?).await?;
+    shared.coverage.raised(head.n, shared.read_state(State::head), at);
+    Ok(head)
+}
+
 const FORMAT: &str = "1";
 
 #[cfg(test)]

@@ -4,13 +4,16 @@
 //! commit's records begin, with the commit's hash. What is read back is compared with that hash, so a commit that was exchanged after it
 //! was read is noticed.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use zeroize::Zeroizing;
 
 use crate::{
-    Damage, Hash, Head, ReadError, Value, Write, commit::Sealed, merkle, state::AuditPlace,
-    store::Shared,
+    Hash, Head, ReadError, Value, Write, merkle,
+    state::AuditPlace,
+    store::{Shared, read_again},
 };
 
 /// One record, with its place.
@@ -41,7 +44,7 @@ pub(crate) fn record_leaf(sequence: u64, at: Timestamp, record: &Value) -> Hash 
 
 /// At most `limit` records from number `from` on.
 pub(crate) async fn read(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     from: u64,
     limit: usize,
 ) -> Result<Vec<AuditRecord>, ReadError> {
@@ -58,20 +61,11 @@ pub(crate) async fn read(
 }
 
 /// All records of one commit that we read before.
-async fn commit(shared: &Shared, place: AuditPlace) -> Result<Vec<AuditRecord>, ReadError> {
-    let n = place.head.n;
-    let object =
-        shared.log.read(n).await.map_err(ReadError::Unavailable)?.ok_or(Damage::Missing { n })?;
-    let found = Hash::of(&object);
-    if found != place.head.hash {
-        return Err(Damage::Replaced { n, expected: place.head.hash, found }.into());
-    }
-    let sealed = Sealed::parse(n, &object)?;
-    let after = Head { n: n.saturating_sub(1), hash: sealed.previous };
-    let opened = sealed.open(shared.identity.public().id(), after, &shared.keys().keyring)?;
+async fn commit(shared: &Arc<Shared>, place: AuditPlace) -> Result<Vec<AuditRecord>, ReadError> {
+    let again = read_again(shared, place.head.n).await?;
     let mut sequence = place.first;
     let mut records = Vec::new();
-    for transaction in &opened.body.transactions {
+    for transaction in again.transactions() {
         for write in &transaction.writes {
             if let Write::Audit(record) = write {
                 records.push(AuditRecord {

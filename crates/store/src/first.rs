@@ -352,7 +352,7 @@ fn is_first(sequence: &u32) -> bool {
 const FORMAT: u32 = 1;
 pub(crate) const FIRST_GENERATION: u32 = 1;
 const FIRST_SEQUENCE: u32 = 0;
-const FOLDER: &str = "keyring";
+pub(crate) const FOLDER: &str = "keyring";
 /// As many are looked at; one of them, nearly always the newest, is the one in force.
 const MOST_HEADERS: usize = 16;
 const LONGEST: usize = 1 << 18;

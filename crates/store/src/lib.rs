@@ -14,6 +14,7 @@
 mod anchor;
 mod audit;
 mod backend;
+mod backup;
 mod body;
 mod checkpoint;
 mod commit;
@@ -46,6 +47,7 @@ pub use anchor::{
 };
 pub use audit::AuditRecord;
 pub use backend::directory;
+pub use backup::{BackupError, Copied, backup, restore};
 pub use checkpoint::{Checkpoint, CheckpointFault};
 pub use coverage::Uncovered;
 pub use digest::{Hash, MalformedHash};
@@ -62,11 +64,14 @@ pub use first::{
 pub use identity::{BadSignature, Identity, IdentityId, IdentityKey, MalformedIdentity, Signature};
 pub use keyring::KeyId;
 pub use log::Head;
+pub use recovery::{Meeting, holders_share, seal_to_meeting};
 pub use recovery::{
     Recipient, RecoveryError, UnsealError, unseal_share, write_later_recovery, write_recovery,
 };
 pub use root_key::{CombineError, MalformedShare, RootKey, Share, SplitError};
 pub use seal::{RandomnessUnavailable, SealError};
 pub use snapshot::Snapshot;
-pub use store::{Compacted, Newborn, Origin, Rekey, Retention, Settings, Store};
+pub use store::{
+    Compacted, Earlier, Newborn, Origin, Recorded, Rekey, Retention, Settings, Store, Watched,
+};
 pub use transaction::{Audited, Committed, Precondition, Transaction, Write};

@@ -234,17 +234,17 @@ fn hopeless(fault: &StorageError) -> bool {
     )
 }
 
-fn path(n: u64) -> Path {
+pub(crate) fn path(n: u64) -> Path {
     Path::from(format!("{FOLDER}/{n:020}"))
 }
 
-fn number(path: &Path) -> Option<u64> {
+pub(crate) fn number(path: &Path) -> Option<u64> {
     let name = path.as_ref().strip_prefix(FOLDER)?.strip_prefix('/')?;
     let n = name.parse().ok()?;
     (n > 0 && *path == self::path(n)).then_some(n)
 }
 
-const FOLDER: &str = "log";
+pub(crate) const FOLDER: &str = "log";
 /// What is in the place of a commit that is no longer kept.
 pub(crate) const FORGOTTEN: &[u8] = b"vouchgap";
 const FORGOTTEN_LENGTH: u64 = 8;

@@ -118,6 +118,60 @@ pub fn unseal_share(object: &[u8], holder: &SecretString) -> Result<Share, Unsea
     Ok(Share::parse(&bytes)?)
 }
 
+/// Opens the share of this holder among those that a header names, read from beside the log and compared with what the header says.
+pub async fn holders_share(
+    objects: &Arc<dyn ObjectStore>,
+    set: &RecoverySet,
+    holder: &SecretString,
+) -> Result<(RecoveryRef, Share), UnsealError> {
+    let own: age::x25519::Identity =
+        holder.expose_secret().parse().map_err(|_| UnsealError::Holder)?;
+    let recipient = own.to_public().to_string();
+    let named = set
+        .shares
+        .iter()
+        .find(|named| named.recipient == recipient)
+        .ok_or(UnsealError::NoHolder)?;
+    let object = read(&**objects, &Path::from(named.object.as_str())).await.map_err(|source| {
+        UnsealError::Unavailable(StorageError::Refused {
+            doing: format!("reading {}", named.object),
+            source,
+        })
+    })?;
+    if Hash::of(&object) != named.sha256 {
+        return Err(UnsealError::Other { object: named.object.clone() });
+    }
+    Ok((named.clone(), unseal_share(&object, holder)?))
+}
+
+/// The one process in which holders put their shares together: it has an identity of its own, made now and never written down, that shares travel to.
+pub struct Meeting {
+    identity: age::x25519::Identity,
+}
+
+impl Meeting {
+    /// A meeting that nobody knows yet. The library draws its own randomness for identities.
+    pub fn begin() -> Self {
+        Self { identity: age::x25519::Identity::generate() }
+    }
+
+    /// Whom holders seal their shares to. They have to hear it from somebody whom they trust: whoever they seal it to has their share.
+    pub fn recipient(&self) -> Recipient {
+        Recipient { key: self.identity.to_public() }
+    }
+
+    /// Opens a share that a holder sealed to this meeting.
+    pub fn receive(&self, sealed: &[u8]) -> Result<Share, UnsealError> {
+        let bytes = age::decrypt(&self.identity, sealed).map_err(|_| UnsealError::NotForHolder)?;
+        Ok(Share::parse(&Zeroizing::new(bytes))?)
+    }
+}
+
+/// Seals a holder's share to a meeting.
+pub fn seal_to_meeting(share: &Share, meeting: &Recipient) -> Result<Vec<u8>, RecoveryError> {
+    age::encrypt(&meeting.key, share.expose_secret()).map_err(|_| RecoveryError::Seal)
+}
+
 /// Why recovery shares were not written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -156,6 +210,18 @@ pub enum UnsealError {
     /// It was sealed to somebody else, or was changed.
     #[error("the recovery share does not open for this holder")]
     NotForHolder,
+    /// No share is sealed to this holder.
+    #[error("no recovery share is sealed to this holder")]
+    NoHolder,
+    /// The object is not the one that the header names.
+    #[error("{object} is not what the header names")]
+    Other {
+        /// Its path.
+        object: String,
+    },
+    /// The objects could not be read.
+    #[error("reading a recovery share")]
+    Unavailable(#[source] StorageError),
     /// What was inside is no share.
     #[error(transparent)]
     Malformed(#[from] MalformedShare),

@@ -149,6 +149,11 @@ impl State {
         }
     }
 
+    /// What is known of the commit before `n`.
+    pub(crate) fn past_before(&self, n: u64) -> Option<Past> {
+        if n == self.floor { Some(self.before) } else { self.past(n.checked_sub(1)?) }
+    }
+
     /// The first commit that is kept besides commit 1.
     pub(crate) fn floor(&self) -> u64 {
         self.floor

@@ -23,10 +23,13 @@ use crate::{
 };
 
 mod create;
+mod history;
 mod open;
 mod rotate;
 mod save;
 
+pub(crate) use history::read as read_again;
+pub use history::{Earlier, Recorded, Watched};
 pub use open::Origin;
 pub use rotate::Rekey;
 pub use save::{Compacted, Retention};
@@ -175,6 +178,14 @@ impl Store {
     /// Raises the anchor to the head, or finds it there or further already. Answers what is anchored.
     pub async fn raise_anchor(&self, anchors: &dyn AnchorStore) -> Result<Head, AnchorError> {
         anchor::raise(anchors, &self.shared).await
+    }
+
+    /// Sets the anchor to the head, whatever it was: for a store that a quorum restored to an earlier commit. From then on the later history is refused.
+    pub async fn danger_reset_anchor(
+        &self,
+        anchors: &dyn AnchorStore,
+    ) -> Result<Head, AnchorError> {
+        anchor::reset(anchors, &self.shared).await
     }
 
     /// Signs a message that says what it is with the store's identity.

@@ -4,6 +4,7 @@
 //! is bounded here. A request becomes a [`request::Request`] and goes through [`route`]; whatever comes back as a
 //! refusal goes through [`refusal`], which alone decides what the caller sees.
 
+mod audit_log;
 mod caller;
 mod connection;
 mod explain;

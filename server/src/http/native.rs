@@ -6,6 +6,7 @@ use protocol::grant::Sealed;
 use protocol::server_evidence::EvidenceRequest;
 use serde::{Deserialize, Serialize};
 
+use super::audit_log;
 use super::explain;
 use super::refusal::Refusal;
 use super::reply::Reply;
@@ -39,7 +40,11 @@ pub(super) async fn answer(
             draft.operation = "explain";
             explain::answer(context, draft, request, id).await
         }
-        (_, ["health" | "evidence" | "challenge" | "attest"] | ["refusals", _]) => {
+        (Verb::Read, ["audit"]) => {
+            draft.operation = "audit";
+            audit_log::answer(context, draft, request).await
+        }
+        (_, ["health" | "evidence" | "challenge" | "attest" | "audit"] | ["refusals", _]) => {
             Err(Refusal::not_supported("another method"))
         }
         _ => Err(Refusal::unsupported_path()),

@@ -37,7 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("agent", &["attester", "evidence", "manifest", "protocol", "server_client"]),
+    ("agent", &["attester", "evidence", "manifest", "protocol", "server_client", "store"]),
     ("xtask", &[]),
     ("e2e", &[]),
     ("golden", &[]),

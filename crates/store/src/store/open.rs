@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{Settings, Shared, Store, save};
 use crate::{
     AnchorStore, Damage, Demand, FirstHeader, Head, HeaderRef, IdentityId, IdentityKey, OpenError,
-    RootKey, anchor,
+    RootKey, SealedAnchor, anchor,
     body::Change,
     commit::Sealed,
     coverage::Coverage,
@@ -62,6 +62,11 @@ impl Store {
             }
         };
 
+        // Under a key that a rolled-back log does not name yet, it is still ours: the header of that key lies beside the log.
+        let early = anchor.as_ref().and_then(|anchor| {
+            candidates.iter().find_map(|keys| anchor.open(id, &keys.keyring).ok())
+        });
+
         let (fold, origin) = read(&log, &first, candidates).await?;
         let head = fold.state.head();
         let identity = fold.identity.filter(|key| key.public() == first.identity());
@@ -71,7 +76,9 @@ impl Store {
             let given = fold.keys.reference.generation;
             return Err(OpenError::OtherGeneration { given, current });
         }
-        match anchor.map(|anchor| anchor.open(id, &fold.keys.keyring)).transpose() {
+        let open =
+            |anchor: SealedAnchor| early.map_or_else(|| anchor.open(id, &fold.keys.keyring), Ok);
+        match anchor.map(open).transpose() {
             Err(fault) => return Err(OpenError::AnchorNotOurs { reason: fault.0, found: head }),
             Ok(Some(anchored)) => anchor::check(anchored, &fold.state)?,
             Ok(None) if demand == Demand::Anchored => {

@@ -1,6 +1,7 @@
 mod adversary;
 mod anchors;
 mod backends;
+mod backup;
 mod crashes;
 mod export;
 mod faults;
