@@ -37,11 +37,11 @@ impl Copy {
             return Err(RecoveryFault::Open(OpenError::NoStore));
         }
         // A new barrier key brings a header that names the same shares.
-        headers.dedup_by_key(|header| header.generation());
+        headers.dedup_by(|one, next| one.recovery() == next.recovery());
         Ok(Self { objects, headers })
     }
 
-    /// Seals this holder's shares to a meeting: one line for each generation that the copy knows, `<generation>:<age file in base64>`.
+    /// Seals this holder's shares to a meeting: one line for each set of shares that the copy knows, `<object>:<age file in base64>`.
     ///
     /// # Errors
     /// The holder has no share, or it does not open.
@@ -53,9 +53,9 @@ impl Copy {
         let mut lines = Vec::new();
         for header in &self.headers {
             match holders_share(&self.objects, header.recovery(), holder).await {
-                Ok(share) => {
+                Ok((named, share)) => {
                     let sealed = seal_to_meeting(&share, meeting).map_err(RecoveryFault::Seal)?;
-                    lines.push(format!("{}:{}", header.generation(), encode(&sealed)));
+                    lines.push(format!("{}:{}", named.object, encode(&sealed)));
                 }
                 Err(UnsealError::NoHolder) => {}
                 Err(fault) => return Err(RecoveryFault::Share(fault)),
@@ -88,7 +88,8 @@ impl Copy {
                 }
             };
             let settings = Settings::new(Arc::new(SystemRandom::new()));
-            let anchor = (&NoAnchor as _, Demand::DangerAnyHistory);
+            let anchors: &dyn AnchorStore = &NoAnchor;
+            let anchor = (anchors, Demand::DangerAnyHistory);
             let id = header.identity().id();
             match Store::open(&self.objects, &root, &id, anchor, &settings).await {
                 Ok(store) => return Ok(store),
@@ -108,14 +109,14 @@ impl Copy {
         let mut shares: Vec<Share> = Vec::new();
         for holder in holders {
             match holders_share(&self.objects, header.recovery(), holder).await {
-                Ok(share) => shares.push(share),
+                Ok((_, share)) => shares.push(share),
                 Err(UnsealError::NoHolder) if holders.len() > 1 => {}
                 Err(fault) => return Err(RecoveryFault::Share(fault)),
             }
         }
         for line in lines {
-            let (generation, sealed) = line.trim().split_once(':').ok_or(RecoveryFault::Line)?;
-            if generation.parse() == Ok(header.generation()) {
+            let (object, sealed) = line.trim().split_once(':').ok_or(RecoveryFault::Line)?;
+            if header.recovery().shares.iter().any(|named| named.object == object) {
                 let sealed = decode(sealed).ok_or(RecoveryFault::Line)?;
                 shares.push(meeting.receive(&sealed).map_err(RecoveryFault::Share)?);
             }
@@ -180,7 +181,7 @@ pub enum RecoveryFault {
         source: std::io::Error,
     },
     /// A contributed line has another form.
-    #[error("a contribution is `<generation>:<base64>`")]
+    #[error("a contribution is `<object>:<base64>`")]
     Line,
     /// A share.
     #[error("a recovery share")]
@@ -309,9 +310,10 @@ mod tests {
         let copy = copy(folder.path(), &holders, None).await;
         let meeting = Meeting::begin();
         let lines = copy.contribute(&secret(&holders[0]), &meeting.recipient()).await.unwrap();
-        let share = holders_share(&copy.objects, copy.headers[0].recovery(), &secret(&holders[0]))
-            .await
-            .unwrap();
+        let (_, share) =
+            holders_share(&copy.objects, copy.headers[0].recovery(), &secret(&holders[0]))
+                .await
+                .unwrap();
         let sealed = decode(lines[0].split_once(':').unwrap().1).unwrap();
         let secret_part = &share.expose_secret()[share.expose_secret().len() - 32..];
         assert!(!sealed.windows(32).any(|window| window == secret_part));

@@ -18,6 +18,7 @@ use crate::vault::{Vault, VaultAnchor, VaultError};
 pub struct Follower {
     reader: Reader,
     anchorer: Anchorer,
+    saver: Saver,
 }
 
 impl Follower {
@@ -40,16 +41,21 @@ impl Follower {
             reported: Reported::default(),
         };
         let reported = [Reported::default(), Reported::default()];
-        Ok(Self { reader: Reader { core, vault, objects, phase, reported }, anchorer })
+        let saver = Saver {
+            saved: core.store.origin().snapshot.map_or(1, |head| head.n),
+            core: Arc::clone(&core),
+            reported: Reported::default(),
+        };
+        Ok(Self { reader: Reader { core, vault, objects, phase, reported }, anchorer, saver })
     }
 
     /// Follows until `stop` is set, then anchors what is acknowledged.
     ///
-    /// The two do not wait for each other: a storage that answers slowly must not keep commits from
+    /// They do not wait for each other: a storage that answers slowly must not keep commits from
     /// being anchored.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let Self { reader, anchorer } = self;
-        tokio::join!(reader.run(stop.clone()), anchorer.run(stop));
+        let Self { reader, anchorer, saver } = self;
+        tokio::join!(reader.run(stop.clone()), saver.run(stop.clone()), anchorer.run(stop));
     }
 }
 
@@ -94,6 +100,25 @@ impl Anchorer {
         let raised = self.core.store.raise_anchor(&self.anchor).await;
         if let Some(head) = self.reported.told("anchor", raised) {
             self.anchored = head.n;
+        }
+    }
+}
+
+/// Stores a snapshot now and then, so that the next boot has little to read.
+struct Saver {
+    core: Arc<Core>,
+    saved: u64,
+    reported: Reported,
+}
+
+impl Saver {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while next(&mut stop).await {
+            if self.core.store.head().n.saturating_sub(self.saved) >= COMMITS_A_SNAPSHOT
+                && let Some(head) = self.reported.told("snapshot", self.core.store.save().await)
+            {
+                self.saved = head.n;
+            }
         }
     }
 }
@@ -228,6 +253,8 @@ enum FollowError {
     IdentityDropped,
 }
 
+/// After how many commits a snapshot is stored.
+const COMMITS_A_SNAPSHOT: u64 = 4096;
 /// How often documents are looked at, and the head anchored.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// After how many looks without a commit the anchor is looked at all the same: half a minute.

@@ -194,3 +194,33 @@ async fn a_refusal_is_explained_to_operators_only() {
     let unknown = "/vouchsafe/v1/refusals/00000000-0000-4000-8000-000000000000";
     assert_eq!(world.call("GET", unknown, Some(&operator), None).await.0, 404);
 }
+
+#[tokio::test]
+async fn the_audit_log_is_exported_to_operators_as_documents_that_verify() {
+    let world = World::new().await;
+    let (operator, workload) = (world.operator().await, world.workload().await);
+    for _ in 0..3 {
+        world.call("GET", "/v1/secret/data/elsewhere", Some(&workload), None).await;
+    }
+    let (status, answer) = world.call("GET", "/vouchsafe/v1/audit", Some(&operator), None).await;
+    assert_eq!(status, 200, "{answer}");
+    let id = world.core.store.identity().id();
+    let first = store::verify_audit(answer.to_string().as_bytes(), &id, None).unwrap();
+    assert!(first.records.len() >= 3);
+    let note = answer["checkpoint"].as_str().unwrap();
+    let size = first.checkpoint.size;
+    let path = format!("/vouchsafe/v1/audit?from={}&since={size}", size + 1);
+    let (_, answer) = world.call("GET", &path, Some(&operator), None).await;
+    let next = store::verify_audit(answer.to_string().as_bytes(), &id, Some(note)).unwrap();
+    assert_eq!(next.before, first.checkpoint);
+    assert_eq!(next.records.len(), 1, "the export is on record itself");
+    for (path, token, status) in [
+        ("/vouchsafe/v1/audit", Some(&workload), 403),
+        ("/vouchsafe/v1/audit", None, 403),
+        ("/vouchsafe/v1/audit?from=x", Some(&operator), 400),
+        ("/vouchsafe/v1/audit?since=99999", Some(&operator), 400),
+    ] {
+        let token = token.map(String::as_str);
+        assert_eq!(world.call("GET", path, token, None).await.0, status, "{path}");
+    }
+}
