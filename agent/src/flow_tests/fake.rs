@@ -231,6 +231,7 @@ impl Fake {
             manifest: signed_manifest::BLOB.into(),
             host_data: [HostData::new(SERVER)].into(),
             identity: self.confirmed.then(|| self.identity.clone()),
+            birth: None,
         }
     }
 

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand::SecureRandom;
 use evidence::{HostData, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +44,31 @@ pub struct BundleBody {
     pub manifest: String,
     /// The permitted HOST_DATA values of servers.
     pub host_data: BTreeSet<HostData>,
-    /// The store's identity, once born.
+    /// The store's identity, once a signer has confirmed it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identity: Option<Identity>,
+    /// Until then, the birth that is permitted. A bundle with neither permits no store at all, as the last one of a
+    /// deployment that was destroyed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub birth: Option<BirthMark>,
+}
+
+/// Says which bundle permitted a store's birth: random, signed into the bundle, and kept in the store from its birth on.
+/// Only a store with the mark of the bundle in force can become the deployment's, so none of an earlier deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BirthMark(Sha256);
+
+impl BirthMark {
+    /// A new one.
+    ///
+    /// # Errors
+    /// There is no randomness.
+    pub fn generate(rng: &dyn SecureRandom) -> Result<Self, Unspecified> {
+        let mut bytes = [0; 32];
+        rng.fill(&mut bytes)?;
+        Ok(Self(Sha256::new(bytes)))
+    }
 }
 
 /// The exact master key: its version, its public half and what guards its release.
@@ -216,6 +240,9 @@ impl Bundle {
         {
             return Err(BundleError::IdentityCurve);
         }
+        if body.identity.is_some() && body.birth.is_some() {
+            return Err(BundleError::BornTwice);
+        }
         Ok(Self { body, signer: verified.signer(), digest: verified.digest() })
     }
 
@@ -287,6 +314,9 @@ pub enum BundleError {
     /// An identity on another curve than P-256.
     #[error("the bundle's store identity is not a P-256 key")]
     IdentityCurve,
+    /// A store that is named needs no birth.
+    #[error("the bundle names a store and permits the birth of another")]
+    BornTwice,
     /// An artefact that the deployment needs is not named.
     #[error("the bundle names no artefact {artefact}")]
     NoArtefact {
@@ -316,6 +346,18 @@ mod tests {
         let body = bundle_body();
         let bundle = Bundle::verify(&sign(&body), "dev", &signers()).unwrap();
         assert_eq!(bundle.body(), &body);
+    }
+
+    #[test]
+    fn rejects_a_bundle_that_names_a_store_and_permits_a_birth() {
+        let mut body = bundle_body();
+        body.birth = Some(BirthMark::generate(&aws_lc_rs::rand::SystemRandom::new()).unwrap());
+        Bundle::verify(&sign(&body), "dev", &signers()).unwrap();
+        let point = [&[4_u8][..], &[9; 64]].concat();
+        let public_key = EcPublicKey::from_point(Curve::P256, &point).unwrap();
+        body.identity = Some(Identity { public_key });
+        let e = Bundle::verify(&sign(&body), "dev", &signers()).unwrap_err();
+        assert!(matches!(e, BundleError::BornTwice));
     }
 
     #[test]

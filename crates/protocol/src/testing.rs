@@ -104,6 +104,7 @@ pub(crate) fn bundle_body() -> BundleBody {
         manifest: "manifest/current".into(),
         host_data: [HostData::new([7; 32])].into(),
         identity: None,
+        birth: None,
     }
 }
 

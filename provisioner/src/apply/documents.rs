@@ -1,8 +1,9 @@
 //! Signing: the bundle, the manifest, and the store's identity once a server was born.
 
+use aws_lc_rs::rand::SystemRandom;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload};
-use protocol::bundle::{Artefact, BundleBody, SecretRef, secret_name};
+use protocol::bundle::{Artefact, BirthMark, BundleBody, SecretRef, secret_name};
 use protocol::server_evidence::VerifiedServer;
 use protocol::signed_manifest::{BLOB, ManifestBody};
 
@@ -17,6 +18,13 @@ impl Applying<'_> {
         for artefact in &draft.wrap {
             artefacts.insert(*artefact, self.stored_in_this_run(*artefact)?);
         }
+        let birth = match (&draft.identity, draft.birth) {
+            (Some(_), _) => None,
+            (None, Some(mark)) => Some(mark),
+            (None, None) => Some(BirthMark::generate(&SystemRandom::new()).map_err(|error| {
+                Failure::of("permitting a birth", error, "the system gives no randomness")
+            })?),
+        };
         let body = BundleBody {
             version: 1,
             deployment: self.deployment.name().to_owned(),
@@ -28,6 +36,7 @@ impl Applying<'_> {
             manifest: BLOB.to_owned(),
             host_data: draft.host_data.clone(),
             identity: draft.identity.clone(),
+            birth,
         };
         self.store_bundle(&body).await
     }
@@ -43,7 +52,7 @@ impl Applying<'_> {
         let text = self.signer.document(unsigned)?;
         let none = std::collections::BTreeMap::new();
         self.set_secret(&secret_name(self.deployment.name()), text, &none).await?;
-        self.serial = body.serial;
+        self.bundle = Some(body.clone());
         Ok(())
     }
 
@@ -75,13 +84,21 @@ impl Applying<'_> {
             VerifiedServer::Confirmed(server) => (server, true),
             VerifiedServer::Unconfirmed(server) => (server, false),
         };
+        let read = server.bundle().body();
         if confirmed {
-            self.serial = server.bundle().body().serial;
+            self.bundle = Some(read.clone());
             return Ok(());
         }
-        let mut body = server.bundle().body().clone();
+        // What is signed again is what this run has seen or signed, never what a server brings.
+        let Some(mut body) = self.bundle.clone().filter(|ours| ours == read) else {
+            return Err(Failure::new(
+                format!("the server has read another bundle of serial {}", read.serial),
+                "somebody else deploys, or exchanges bundles: find out who, then run again",
+            ));
+        };
         body.serial = body.serial.saturating_add(1);
         body.identity = Some(server.statement().identity.clone());
+        body.birth = None;
         self.store_bundle(&body).await
     }
 }

@@ -30,7 +30,8 @@ impl Applying<'_> {
         step: &Step,
         good: impl Fn(&VerifiedServer) -> bool,
     ) -> Result<Proven, Failure> {
-        let expect = expectation(self.deployment, self.intent.rendered, self.serial);
+        let serial = self.bundle.as_ref().map_or(0, |bundle| bundle.serial);
+        let expect = expectation(self.deployment, self.intent.rendered, serial);
         wait(self.deployment, self.cloud, self.intent.rendered, &expect, self.clock, step, good)
             .await
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use infra::{Kind, Outputs};
 use jiff::Timestamp;
-use protocol::bundle::{Artefact, MasterKeyRef, SecretRef};
+use protocol::bundle::{Artefact, BundleBody, MasterKeyRef, SecretRef};
 use protocol::server_evidence::VerifiedServer;
 
 use crate::cloud::Cloud;
@@ -59,8 +59,8 @@ pub struct Applying<'a> {
     pub key: Option<MasterKeyRef>,
     /// The artefacts that were stored in this run.
     pub stored: BTreeMap<Artefact, SecretRef>,
-    /// The serial of the bundle in force.
-    pub serial: u64,
+    /// The bundle in force: as it was found, or as it was signed in this run.
+    pub bundle: Option<BundleBody>,
 }
 
 /// Whether a role of ours is so new that Azure may not act on it yet.

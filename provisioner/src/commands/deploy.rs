@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use protocol::bundle::BundleBody;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -51,7 +52,7 @@ pub(super) async fn deploy(options: &Deploy, clock: fn() -> Timestamp) -> Result
         roles: Roles::Settled,
         key: None,
         stored: BTreeMap::new(),
-        serial: serial(&have),
+        bundle: bundle(&have),
         record,
     };
     let done = rounds(options, &scene, &mut local, &mut applying, have, plan).await;
@@ -78,7 +79,7 @@ async fn rounds(
         applying.lease = Some(lease);
         let (fresh, again) = scene.look(local).await?;
         applying.outputs = fresh.outputs.clone();
-        applying.serial = serial(&fresh);
+        applying.bundle = bundle(&fresh);
         if show::text(&again) != show::text(&plan) {
             applying.progress.say("Azure has changed meanwhile:");
             scene.show(&again)?;
@@ -104,7 +105,7 @@ async fn rounds(
         local.record = Some(applying.record.clone());
         let (fresh, next) = scene.look(local).await?;
         applying.outputs = fresh.outputs.clone();
-        applying.serial = serial(&fresh);
+        applying.bundle = bundle(&fresh);
         if next.actions.is_empty() && !next.unread.is_empty() {
             // A role that was assigned is not acted on yet.
             tokio::time::sleep(std::time::Duration::from_secs(5)).await;
@@ -132,10 +133,10 @@ async fn early(applying: &Applying<'_>, have: &Inventory) -> Result<Option<Deplo
     }
 }
 
-fn serial(have: &Inventory) -> u64 {
-    match have.vault.found().map(|vault| &vault.bundle) {
-        Some(FoundBundle::Signed(body)) => body.serial,
-        Some(FoundBundle::Missing | FoundBundle::Invalid(_)) | None => 0,
+fn bundle(have: &Inventory) -> Option<BundleBody> {
+    match &have.vault.found()?.bundle {
+        FoundBundle::Signed(body) => Some((**body).clone()),
+        FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     }
 }
 

@@ -169,7 +169,9 @@ async fn others(scene: &Scene, group: &Resource) -> Result<Option<usize>, Failur
 /// Signs a last bundle that names no store.
 async fn withdraw(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<(), Failure> {
     let signed = have.vault.found().and_then(|vault| match &vault.bundle {
-        FoundBundle::Signed(body) if body.identity.is_some() => Some((**body).clone()),
+        FoundBundle::Signed(body) if body.identity.is_some() || body.birth.is_some() => {
+            Some((**body).clone())
+        }
         FoundBundle::Signed(_) | FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     });
     let Some(mut body) = signed else { return Ok(()) };
@@ -178,7 +180,9 @@ async fn withdraw(scene: &Scene, have: &Inventory, progress: &Progress) -> Resul
         return Ok(());
     };
     body.serial = body.serial.saturating_add(1);
+    // Neither a store nor the birth of one: only the next deployment permits that.
     body.identity = None;
+    body.birth = None;
     // Its account goes too, and another one has other keys.
     body.artefacts.remove(&Artefact::StorageKey);
     let ours = "this is a fault of ours";

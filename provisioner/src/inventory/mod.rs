@@ -2,6 +2,7 @@
 //!
 //! The types are plain data, so that a plan can be made from an inventory that a test wrote. [`read`] fills them.
 
+mod history;
 pub(crate) mod reading;
 pub(crate) mod vault;
 
@@ -72,8 +73,12 @@ pub struct AttestationPolicy {
 pub struct Vault {
     /// Each key that is wanted or named by something of ours.
     pub keys: BTreeMap<String, KeyState>,
-    /// The bundle in force.
+    /// The bundle in force. Where no lock says how far it had come, the one of the highest serial that was ever stored.
     pub bundle: FoundBundle,
+    /// The serial of the newest version, if that is not the highest.
+    pub put_back: Option<u64>,
+    /// The versions that cannot be read.
+    pub hidden: Vec<String>,
     /// The artefacts that the bundle names.
     pub artefacts: BTreeMap<Artefact, FoundArtefact>,
     /// SHA-256 of the access key that was wrapped, as its writer noted beside it. It only says when to wrap anew.

@@ -9,7 +9,9 @@ use evidence::Sha256;
 use protocol::bundle::{Artefact, Bundle, SecretRef, secret_name};
 use secrecy::ExposeSecret as _;
 
-use super::{Deleted, FoundArtefact, FoundBundle, FoundVersion, KeyState, Reading, Vault, Want};
+use super::{
+    Deleted, FoundArtefact, FoundBundle, FoundVersion, KeyState, Reading, Vault, Want, history,
+};
 use crate::cloud::Cloud;
 use crate::failure::{Failure, While as _};
 use crate::tls::Certificate;
@@ -27,12 +29,16 @@ pub(super) async fn read(cloud: &Cloud, want: Want<'_>) -> Result<Reading<Vault>
                 Err(error) => FoundBundle::Invalid(error.to_string()),
             };
         }
-        Err(SecretError::NotFound(_) | SecretError::Deleted(_)) => {}
+        Err(SecretError::NotFound(_)) => {}
+        Err(SecretError::Deleted(_)) => vault.hidden.push("all, the secret is deleted".to_owned()),
         Err(SecretError::Disabled(_)) => {
             vault.bundle = FoundBundle::Invalid("it is disabled".to_owned());
         }
         Err(SecretError::Denied(_)) => return Ok(Reading::Denied),
         Err(error) => return Err(error).during(|| "reading the bundle".to_owned()),
+    }
+    if !want.locked {
+        history::consult(cloud, want, &bundle, &mut vault).await?;
     }
     let mut names: BTreeSet<String> = want.keys.clone();
     names.insert(want.rendered.master_key.name().to_owned());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::HostData;
 use infra::Resource;
-use protocol::bundle::{Artefact, Identity, MasterKeyRef, SecretRef, StoreRef};
+use protocol::bundle::{Artefact, BirthMark, Identity, MasterKeyRef, SecretRef, StoreRef};
 
 use super::Change;
 
@@ -94,6 +94,8 @@ pub struct BundleDraft {
     pub host_data: BTreeSet<HostData>,
     /// The store's identity.
     pub identity: Option<Identity>,
+    /// The birth that stays permitted, where no store is named. A new one is permitted if there is none.
+    pub birth: Option<BirthMark>,
 }
 
 /// Which master key.

@@ -29,6 +29,14 @@ pub(super) fn plan(
     let Some(key) = key else { return };
     let nothing = Vault::default();
     let vault = have.vault.found().unwrap_or(&nothing);
+    if local.lock.is_none() && !vault.hidden.is_empty() {
+        plan.refuse(
+            "bundle",
+            format!("without a lock every version counts, and some cannot be read: {}", vault.hidden.join(", ")),
+            "put back the lock from version control; or enable, or recover, these versions of the bundle's secret",
+        );
+        return;
+    }
     // One older than the lock was put back by somebody; nothing of it is signed again.
     let known = local.lock.as_ref().map_or(0, |lock| lock.serial);
     let signed = match &vault.bundle {
@@ -37,6 +45,15 @@ pub(super) fn plan(
     };
     let Ok(identity) = identity(have, local, signed, plan) else { return };
     let (keep, wrap) = artefacts(intent, have, local, (vault, signed), &key, plan);
+    let birth = signed.filter(|body| body.identity.is_none()).and_then(|body| body.birth);
+    if identity.is_none() && birth.is_none() && born(have) {
+        plan.refuse(
+            "store",
+            "its container holds one that no bundle in force names or permits",
+            "`destroy` it, or empty the container; or put back the lock of the deployment that it belongs to",
+        );
+        return;
+    }
     let draft = BundleDraft {
         serial: next_serial(signed, local),
         minimum_revision: signed.map_or(plan.revision, |body| body.minimum_revision),
@@ -46,9 +63,10 @@ pub(super) fn plan(
         store: store(intent),
         host_data: intent.rendered.permitted.clone(),
         identity,
+        birth,
     };
     let unconfirmed = draft.identity.is_none();
-    let serial = match unsigned_because(&draft, &vault.bundle, local) {
+    let serial = match unsigned_because(&draft, vault, local) {
         Some(reason) => {
             let serial = draft.serial;
             let subject = format!("serial {serial}");
@@ -167,6 +185,10 @@ fn identity(
             Err(())
         }
     }
+}
+
+fn born(have: &Inventory) -> bool {
+    have.store.found().is_some_and(|objects| objects.birth == Birth::Born)
 }
 
 /// Which artefacts of the bundle stay, and which are made.
@@ -296,8 +318,8 @@ fn store(intent: Intent<'_>) -> StoreRef {
 }
 
 /// Why the bundle in force is not the one that is wanted.
-fn unsigned_because(draft: &BundleDraft, found: &FoundBundle, local: &Local) -> Option<String> {
-    let body = match found {
+fn unsigned_because(draft: &BundleDraft, vault: &Vault, local: &Local) -> Option<String> {
+    let body = match &vault.bundle {
         FoundBundle::Missing => return Some("there is none".to_owned()),
         FoundBundle::Invalid(why) => return Some(format!("what is there is not ours: {why}")),
         FoundBundle::Signed(body) => body,
@@ -305,12 +327,16 @@ fn unsigned_because(draft: &BundleDraft, found: &FoundBundle, local: &Local) -> 
     if let Some(lock) = local.lock.as_ref().filter(|lock| lock.serial > body.serial) {
         return Some(format!("serial {} was put back over serial {}", body.serial, lock.serial));
     }
+    if let Some(old) = vault.put_back {
+        return Some(format!("serial {old} was put back over serial {}", body.serial));
+    }
     let differs = [
         ("the artefacts", !draft.wrap.is_empty() || draft.keep != body.artefacts),
         ("the master key", draft.key != KeyChoice::Pinned(body.master_key.clone())),
         ("the permitted servers", draft.host_data != body.host_data),
         ("the store's place", draft.store != body.store),
         ("the store's identity", draft.identity != body.identity),
+        ("the permitted birth", draft.identity.is_none() && draft.birth.is_none()),
         ("the manifest's place", body.manifest != protocol::signed_manifest::BLOB),
     ];
     let differs: Vec<_> =

@@ -164,6 +164,7 @@ fn finished() -> World {
         manifest: "manifest/current".to_owned(),
         host_data: rendered.permitted.clone(),
         identity: Some(identity()),
+        birth: None,
     };
     let certificate = Certificate {
         names: ["127.0.0.1", "localhost"].map(str::to_owned).into(),
@@ -205,6 +206,8 @@ fn finished() -> World {
             .map(|artefact| (*artefact, FoundArtefact::Same(Some(certificate.clone()))))
             .collect(),
         wrapped_key: Some(Sha256::of(b"access key")),
+        put_back: None,
+        hidden: Vec::new(),
     });
     have.store = Reading::Found(Objects {
         manifest: FoundManifest::Signed { revision: 1, digest: manifest.digest() },
@@ -221,6 +224,13 @@ impl World {
         match &mut self.have.vault {
             Reading::Found(vault) => vault,
             Reading::Absent | Reading::Denied => panic!("no vault"),
+        }
+    }
+
+    fn objects(&mut self) -> &mut Objects {
+        match &mut self.have.store {
+            Reading::Found(objects) => objects,
+            Reading::Absent | Reading::Denied => panic!("no container"),
         }
     }
 
@@ -371,6 +381,33 @@ fn unvouched(world: &mut World) {
     world.local = Local::default();
     world.vault().bundle = FoundBundle::Missing;
     world.vault().artefacts.clear();
+    world.objects().birth = Birth::Unborn;
+}
+
+#[test]
+fn a_store_that_no_bundle_names_or_permits_is_refused() {
+    check("store-unpermitted", Outcome::Refused, |world| {
+        world.local = Local::default();
+        let body = world.bundle();
+        body.serial += 1;
+        body.identity = None;
+    });
+}
+
+#[test]
+fn without_a_lock_the_highest_serial_is_the_bundle_in_force() {
+    check("bundle-put-back-unlocked", Outcome::Changes, |world| {
+        world.local = Local::default();
+        world.vault().put_back = Some(1);
+    });
+}
+
+#[test]
+fn without_a_lock_no_version_of_the_bundle_may_be_hidden() {
+    check("bundle-hidden", Outcome::Refused, |world| {
+        world.local = Local::default();
+        world.vault().hidden = vec![VERSION.to_owned()];
+    });
 }
 
 #[test]
@@ -477,9 +514,7 @@ fn another_access_key_is_wrapped() {
 #[test]
 fn a_store_that_is_gone_is_refused() {
     let gone = |world: &mut World| {
-        if let Reading::Found(objects) = &mut world.have.store {
-            objects.birth = Birth::Unborn;
-        }
+        world.objects().birth = Birth::Unborn;
     };
     check("store-gone", Outcome::Refused, gone);
     check("store-begun-anew", Outcome::Changes, |world| {

@@ -10,14 +10,14 @@ use aws_lc_rs::rand::SystemRandom;
 use evidence::Sha256;
 use manifest::Manifest;
 use object_store::ObjectStore;
-use protocol::bundle::BundleBody;
+use protocol::bundle::{BirthMark, BundleBody};
 use protocol::share::{self, ShareId};
 use protocol::wrap::{MasterKey, WrapError};
 use secrecy::{ExposeSecret as _, SecretString};
 use store::{
-    CreateError, Hash, IdentityKey, Newborn, RandomnessUnavailable, Recipient, RecoveryError,
+    CreateError, Hash, IdentityKey, Key, Newborn, RandomnessUnavailable, Recipient, RecoveryError,
     RecoverySet, RootKey, Settings, Share, ShareRef, ShareSet, SplitError, Store, Transaction,
-    write_recovery,
+    Value, write_recovery,
 };
 
 use crate::clock::Clock;
@@ -37,11 +37,11 @@ pub(super) enum Outcome {
 /// 2. the automatic shares, wrapped and authenticated with the master key, into the vault, each
 ///    read back;
 /// 3. the recovery shares, sealed to their holders, into the store's container, each read back;
-/// 4. the first commit, which names them all.
+/// 4. the first commit, which names them all, with the mark of the bundle that permits this birth.
 pub(super) async fn birth(
     objects: &Arc<dyn ObjectStore>,
     vault: &Vault,
-    bundle: &BundleBody,
+    (bundle, mark): (&BundleBody, BirthMark),
     manifest: &Manifest,
     key: &MasterKey,
     clock: &Clock,
@@ -63,11 +63,20 @@ pub(super) async fn birth(
 
     let newborn = Newborn { identity, shares, recovery };
     let settings = Settings::new(Arc::new(SystemRandom::new()));
-    match Store::create(objects, &root, newborn, Transaction::new(clock.now()), &settings).await {
+    let value = serde_json::to_vec(&mark).ok().and_then(|value| Value::new(value).ok());
+    let (Ok(place), Some(value)) = (Key::parse(MARK), value) else { return Err(BirthError::Mark) };
+    let first = Transaction::new(clock.now()).put(place, value);
+    match Store::create(objects, &root, newborn, first, &settings).await {
         Ok(store) => Ok(Outcome::Born(store)),
         Err(CreateError::LostRace { .. }) => Ok(Outcome::LostRace),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The mark that a store was born with.
+pub(super) fn mark(store: &Store) -> Option<BirthMark> {
+    let entry = store.entry(&Key::parse(MARK).ok()?)?;
+    serde_json::from_slice(entry.value.expose_secret()).ok()
 }
 
 async fn put_shares(
@@ -145,10 +154,15 @@ pub enum BirthError {
     /// A recovery share cannot be sealed, stored or read back.
     #[error("recovery shares")]
     Recovery(#[from] RecoveryError),
+    /// The mark of the birth cannot be written. A fault of ours.
+    #[error("writing the mark of the birth")]
+    Mark,
     /// The first commit cannot be written.
     #[error("first commit")]
     Create(#[from] CreateError),
 }
 
+/// Where the store keeps the mark of its birth.
+const MARK: &str = "system/birth";
 /// Counts the splits of a root key.
 const FIRST_SPLIT: u32 = 1;

@@ -187,6 +187,10 @@ pub(crate) fn follows(new: &Bundle, current: &BundleBody) -> Result<(), Document
     if body.store != current.store {
         return Err(DocumentError::NotSupported("another place of the store"));
     }
+    // A store that no signer has named yet stays the one that was permitted.
+    if body.identity.is_none() && body.birth != current.birth {
+        return Err(DocumentError::NotSupported("another birth of the store"));
+    }
     Ok(())
 }
 

@@ -109,9 +109,9 @@ async fn open_or_birth(
             return Err(UnsealError::StoreGone { identity: identity.id() }.into());
         }
         (None, None) => {
-            match birth::birth(objects, vault, bundle, manifest.signed.manifest(), key, clock)
-                .await?
-            {
+            let mark = bundle.birth.ok_or(UnsealError::NoStorePermitted)?;
+            let manifest = manifest.signed.manifest();
+            match birth::birth(objects, vault, (bundle, mark), manifest, key, clock).await? {
                 Outcome::Born(store) => return Ok(store),
                 Outcome::LostRace => read_first(objects)
                     .await
@@ -130,7 +130,8 @@ async fn open_or_birth(
 ///    hash, made by a holder of the master key for this identity;
 /// 3. the root key that they give opens it, and its history reaches the anchor. A store that no
 ///    signer has confirmed may lack an anchor, since its birth may have ended before the first; it
-///    gets one once the documents are known not to go back.
+///    gets one once the documents are known not to go back;
+/// 4. such a store was born under this very bundle, or one that was signed anew in its place.
 async fn open(
     objects: &Arc<dyn ObjectStore>,
     vault: &Vault,
@@ -150,6 +151,12 @@ async fn open(
     let settings = Settings::new(Arc::new(SystemRandom::new()));
     let store = Store::open(objects, &root, &id, (&anchors, demand), &settings).await?;
     drop(root);
+    if bundle.identity.is_none() {
+        let mark = bundle.birth.ok_or(UnsealError::NoStorePermitted)?;
+        if birth::mark(&store) != Some(mark) {
+            return Err(UnsealError::OtherBirth { found });
+        }
+    }
     Ok(store)
 }
 
@@ -270,6 +277,15 @@ pub enum UnsealError {
     StoreGone {
         /// The store that should be there.
         identity: Sha256,
+    },
+    /// The bundle names no store and permits no birth: the deployment was destroyed.
+    #[error("the bundle in force names no store and permits no birth")]
+    NoStorePermitted,
+    /// A store of an earlier deployment, put into the container of one that has not begun.
+    #[error("the container holds the store {found}, which was not born under the bundle in force")]
+    OtherBirth {
+        /// The container's.
+        found: Sha256,
     },
     /// Another server's first commit was there, and is not any more.
     #[error("the first commit of another server vanished")]

@@ -89,6 +89,7 @@ impl Fixture {
             manifest: signed_manifest::BLOB.into(),
             host_data: [HostData::new(HOST_DATA)].into(),
             identity: Some(identity.clone()),
+            birth: None,
         };
         let toml = manifest_toml();
         let revision = Manifest::parse("dev.toml", &toml).unwrap().deployment().revision;

@@ -324,6 +324,7 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
         manifest: "manifest/current".into(),
         host_data: [evidence::HostData::new(SERVER_HOST_DATA)].into(),
         identity: Some(identity.clone()),
+        birth: None,
     };
     let bundle_text = key.sign(body.prepare(&first).unwrap(), &SystemRandom::new()).unwrap();
     let bundle = Bundle::verify(&bundle_text, "dev", trust_root.signers()).unwrap();

@@ -1,0 +1,53 @@
+//! The bundle's earlier versions, which are read where no lock says what was in force.
+//!
+//! Whoever may write the vault may put an old bundle over a newer one: it is signed, and is the newest version of its
+//! secret. The lock tells. Without one, the highest serial among all versions does, as long as none is hidden.
+
+use azure::Name;
+use azure::secrets::SecretError;
+use protocol::bundle::Bundle;
+use secrecy::ExposeSecret as _;
+
+use super::{FoundBundle, Vault, Want};
+use crate::cloud::Cloud;
+use crate::failure::{Failure, While as _};
+
+/// Takes the signed bundle of the highest serial for the one in force.
+pub(super) async fn consult(
+    cloud: &Cloud,
+    want: Want<'_>,
+    name: &Name,
+    vault: &mut Vault,
+) -> Result<(), Failure> {
+    let doing = || "reading the bundle's versions".to_owned();
+    let deployment = want.manifest.deployment().name.as_str();
+    let signers = want.rendered.trust_root.signers();
+    let newest = match &vault.bundle {
+        FoundBundle::Signed(body) => body.serial,
+        FoundBundle::Missing | FoundBundle::Invalid(_) => 0,
+    };
+    let mut highest = newest;
+    for about in cloud.secrets.versions(name).await.during(doing)? {
+        if !about.enabled {
+            vault.hidden.push(about.version.to_string());
+            continue;
+        }
+        let secret = match cloud.secrets.get(name, Some(&about.version)).await {
+            Err(SecretError::Disabled(_)) => {
+                vault.hidden.push(about.version.to_string());
+                continue;
+            }
+            read => read.during(doing)?,
+        };
+        // What no signer of ours signed says nothing, whoever put it there.
+        let Ok(bundle) = Bundle::verify(secret.value.expose_secret(), deployment, signers) else {
+            continue;
+        };
+        if bundle.body().serial > highest {
+            highest = bundle.body().serial;
+            vault.bundle = FoundBundle::Signed(Box::new(bundle.body().clone()));
+            vault.put_back = Some(newest);
+        }
+    }
+    Ok(())
+}
