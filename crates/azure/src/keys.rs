@@ -21,7 +21,7 @@ use url::Url;
 use crate::call::{Call, Fault, Malformed};
 use crate::endpoints::{Endpoints, Retries};
 use crate::maa::AttestationToken;
-use crate::release::ReleaseJws;
+use crate::release::{ReleaseJws, Wrapping};
 use crate::vault::{Name, Version, settle};
 
 mod error;
@@ -223,7 +223,7 @@ impl Client {
             .map_err(sdk)?;
         released
             .value
-            .map(ReleaseJws::new)
+            .map(|text| ReleaseJws::new(text, Wrapping::Sha256))
             .ok_or_else(|| Fault::Malformed(Malformed::new(call, "value")).into())
     }
 

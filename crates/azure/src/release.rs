@@ -32,8 +32,11 @@ pub use transfer::TransferKey;
 
 use raw::{RawHeader, RawHsm, RawPayload};
 
-/// A release as the vault answered it: a compact JWS.
-pub struct ReleaseJws(String);
+/// A release as the vault answered it: a compact JWS; and the wrapping that was asked for.
+pub struct ReleaseJws {
+    text: String,
+    asked: Wrapping,
+}
 
 /// A released key.
 ///
@@ -92,16 +95,16 @@ pub enum UnwrapError {
 }
 
 impl ReleaseJws {
-    /// Takes a compact JWS.
+    /// Takes a compact JWS, the answer to a request for this wrapping.
     #[must_use]
-    pub fn new(jws: String) -> Self {
-        Self(jws)
+    pub fn new(text: String, asked: Wrapping) -> Self {
+        Self { text, asked }
     }
 }
 
 impl fmt::Debug for ReleaseJws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReleaseJws").field("length", &self.0.len()).finish()
+        f.debug_struct("ReleaseJws").field("length", &self.text.len()).finish_non_exhaustive()
     }
 }
 
@@ -113,7 +116,7 @@ impl fmt::Debug for ReleaseJws {
 /// 4. RSA-OAEP opens the AES-256 key, which opens the private key;
 /// 5. the private key parses on that curve and its public half is the one announced.
 pub fn unwrap(jws: &ReleaseJws, key: &TransferKey) -> Result<ReleasedKey, UnwrapError> {
-    let (header, payload) = parse_jws(&jws.0)?;
+    let (header, payload) = parse_jws(&jws.text)?;
     let bundle = payload.response.key;
     let jwk = bundle.key;
     let (name, version) = parse_id(&jwk.kid, "keys").ok_or(UnwrapError::Malformed("a key id"))?;
@@ -138,7 +141,7 @@ pub fn unwrap(jws: &ReleaseJws, key: &TransferKey) -> Result<ReleasedKey, Unwrap
         return Err(UnwrapError::Wrapping);
     }
     let wrapping = Wrapping::parse(&hsm.header.enc)?;
-    if Wrapping::parse(&payload.request.enc)? != wrapping {
+    if wrapping != jws.asked || Wrapping::parse(&payload.request.enc)? != jws.asked {
         return Err(UnwrapError::Malformed("the wrapping that was asked for"));
     }
     let ciphertext = decode(&hsm.ciphertext).ok_or(UnwrapError::Malformed("ciphertext"))?;

@@ -13,6 +13,8 @@ struct Release {
     header: Value,
     kty: &'static str,
     crv: &'static str,
+    /// What we asked for, and what the answer says that we did.
+    sent: Wrapping,
     asked: &'static str,
     enc: &'static str,
     schema: &'static str,
@@ -38,6 +40,7 @@ fn good(to: TransferKey) -> Release {
         header: json!({"alg": "RS256", "typ": "JWT", "x5c": ["AQID"]}),
         kty: "EC-HSM",
         crv: "P-384",
+        sent: Wrapping::Sha256,
         asked: "RSA_AES_KEY_WRAP_256",
         enc: "RSA_AES_KEY_WRAP_256",
         schema: "1.0",
@@ -92,11 +95,12 @@ impl Release {
                 "release_policy": {"data": encode(br#"{"version":"1.0.0"}"#), "immutable": true},
             }},
         });
-        ReleaseJws::new(format!(
+        let text = format!(
             "{}.{}.AA",
             encode(self.header.to_string().as_bytes()),
             encode(payload.to_string().as_bytes())
-        ))
+        );
+        ReleaseJws::new(text, self.sent)
     }
 
     fn refused(&self) -> UnwrapError {
@@ -108,7 +112,7 @@ impl Release {
 fn opens_a_release_with_each_wrapping() {
     let mut release = good(TransferKey::generate().unwrap());
     for enc in ["CKM_RSA_AES_KEY_WRAP", "RSA_AES_KEY_WRAP_256", "RSA_AES_KEY_WRAP_384"] {
-        (release.enc, release.asked) = (enc, enc);
+        (release.sent, release.enc, release.asked) = (Wrapping::parse(enc).unwrap(), enc, enc);
         let key = unwrap(&release.jws(), &release.to).unwrap();
         assert_eq!(key.wrapping(), Wrapping::parse(enc).unwrap());
         assert_eq!(key.public().uncompressed(), release.public.public_key().as_ref());
@@ -156,6 +160,9 @@ fn refuses_unknown_and_unasked_wrappings() {
     release.asked = "CKM_RSA_AES_KEY_WRAP";
     assert!(matches!(release.refused(), UnwrapError::Malformed(_)));
     release.asked = "RSA_AES_KEY_WRAP_256";
+    release.sent = Wrapping::Sha1;
+    assert!(matches!(release.refused(), UnwrapError::Malformed(_)));
+    release.sent = Wrapping::Sha256;
     release.enc = "none";
     assert_eq!(release.refused(), UnwrapError::Wrapping);
     release.enc = "RSA_AES_KEY_WRAP_256";
@@ -169,10 +176,10 @@ fn refuses_an_envelope_that_is_not_a_release() {
     release.header = json!({"alg": "none"});
     assert_eq!(release.refused(), UnwrapError::Malformed("alg RS256"));
     for text in ["", "a", "a.b", "a.b.c.d", "e30.e30.e30"] {
-        let refused = unwrap(&ReleaseJws::new(text.to_owned()), &release.to);
+        let refused = unwrap(&ReleaseJws::new(text.to_owned(), Wrapping::Sha256), &release.to);
         assert!(matches!(refused, Err(UnwrapError::Malformed(_))), "{text}");
     }
-    let long = ReleaseJws::new("a".repeat(LIMIT + 1));
+    let long = ReleaseJws::new("a".repeat(LIMIT + 1), Wrapping::Sha256);
     assert_eq!(unwrap(&long, &release.to).unwrap_err(), UnwrapError::Malformed("a sensible size"));
 }
 
@@ -231,9 +238,10 @@ fn corpus_reads_a_recorded_release_up_to_its_wrapping() {
     let recording: Value = serde_json::from_slice(&recording).unwrap();
     let body = recording["networkCallRecords"][2]["Response"]["BODY"].as_str().unwrap();
     let value: Value = serde_json::from_str(body).unwrap();
-    let jws = ReleaseJws::new(value["value"].as_str().unwrap().to_owned());
-
-    let (header, payload) = parse_jws(&jws.0).unwrap();
+    let text = value["value"].as_str().unwrap();
+    let (header, payload) = parse_jws(text).unwrap();
+    let asked = Wrapping::parse(&payload.request.enc).unwrap();
+    let jws = ReleaseJws::new(text.to_owned(), asked);
     assert_eq!(header.x5c.len(), 3);
     let bundle = payload.response.key;
     assert_eq!((bundle.key.kty.as_str(), bundle.key.crv.as_deref()), ("EC-HSM", Some("P-256")));
