@@ -2,6 +2,7 @@
 
 mod offline;
 
+use std::alloc::System;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use aws_lc_rs::rand::SystemRandom;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use zeroizing_alloc::ZeroAlloc;
 
 /// Proves the secret server, proves this workload to it, and hands the secrets over.
 ///
@@ -80,6 +82,10 @@ Exit status:
 Environment:
   UVM_SECURITY_CONTEXT_DIR  the platform's files beside the evidence
   VOUCHSAFE_LOG             what is logged to standard error, `info` for more";
+
+/// Wipes all memory that is freed: what libraries copy on their way, too.
+#[global_allocator]
+static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -1,5 +1,6 @@
 //! Makes Azure match the manifest.
 
+use std::alloc::System;
 use std::error::Error as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -9,6 +10,11 @@ use jiff::Timestamp;
 use provisioner::cli::Cli;
 use provisioner::commands;
 use provisioner::failure::Failure;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes all memory that is freed: what libraries copy on their way, too.
+#[global_allocator]
+static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();

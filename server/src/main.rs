@@ -1,8 +1,14 @@
 //! The server's process: sets up the log and calls the library.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes all memory that is freed: what libraries copy on their way, too.
+#[global_allocator]
+static WIPING: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
