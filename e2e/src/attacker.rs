@@ -135,6 +135,19 @@ impl<'a> Attacker<'a> {
         Ok(versions.into_iter().map(|(_, value)| value).collect())
     }
 
+    /// Disables every version of a secret of the vault.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn disable_versions(&self, name: &str) -> anyhow::Result<()> {
+        for item in self.list(&format!("secrets/{name}/versions"))? {
+            let id = item.get("id").and_then(Value::as_str).context("id")?;
+            let path = id.split(".net/").nth(1).context("path")?;
+            self.vault("PATCH", path, &json!({"attributes": {"enabled": false}}))?;
+        }
+        Ok(())
+    }
+
     /// Name and current version of the one master key.
     ///
     /// # Errors
