@@ -4,6 +4,8 @@
 //! There is nothing here but tests.
 
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod render;

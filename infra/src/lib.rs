@@ -12,7 +12,10 @@
 
 mod attestation;
 mod desired;
+pub mod diff;
+pub mod explain;
 mod group;
+pub mod lint;
 mod release;
 mod resource;
 mod resources;

@@ -61,20 +61,35 @@ impl Resources {
 }
 
 /// The ids of the resources that a manifest names.
-struct Names {
-    group: ResourceId,
+pub(crate) struct Names {
+    pub(crate) group: ResourceId,
     identity: ResourceId,
-    provider: ResourceId,
-    vault: ResourceId,
+    pub(crate) provider: ResourceId,
+    pub(crate) vault: ResourceId,
     account: ResourceId,
     container: ResourceId,
     registry: ResourceId,
     workspace: ResourceId,
-    server: ResourceId,
+    pub(crate) server: ResourceId,
 }
 
 impl Names {
-    fn of(manifest: &Manifest) -> Self {
+    /// Each with its kind, in the order in which they can be made.
+    pub(crate) fn each(&self) -> [(Kind, &ResourceId); 9] {
+        [
+            (Kind::ResourceGroup, &self.group),
+            (Kind::ManagedIdentity, &self.identity),
+            (Kind::AttestationProvider, &self.provider),
+            (Kind::KeyVault, &self.vault),
+            (Kind::StorageAccount, &self.account),
+            (Kind::StorageContainer, &self.container),
+            (Kind::Registry, &self.registry),
+            (Kind::LogWorkspace, &self.workspace),
+            (Kind::ContainerGroup, &self.server),
+        ]
+    }
+
+    pub(crate) fn of(manifest: &Manifest) -> Self {
         let azure = manifest.azure();
         let group = ResourceId(format!(
             "/subscriptions/{}/resourceGroups/{}",

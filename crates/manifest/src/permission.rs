@@ -62,6 +62,16 @@ impl Operator {
 }
 
 impl PathGlob {
+    /// Whether whatever the other covers is covered by this one.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self == other
+            || self
+                .as_str()
+                .strip_suffix('*')
+                .is_some_and(|folder| other.as_str().starts_with(folder))
+    }
+
     fn covers(&self, path: &str) -> bool {
         match self.as_str().strip_suffix('*') {
             Some(folder) => path.starts_with(folder),
@@ -114,6 +124,19 @@ mod tests {
         assert!(operator.permit_list(Some(&path("a/b"))).is_ok());
         for bad in [None, Some(path("b")), Some(path("b/c")), Some(path("ab"))] {
             assert_eq!(operator.permit_list(bad.as_ref()), Err(Forbidden::Path(Action::List)));
+        }
+    }
+
+    #[test]
+    fn a_glob_includes_what_lies_in_its_folder() {
+        let glob = |text: &str| text.parse::<PathGlob>().unwrap();
+        for (wide, narrow) in
+            [("*", "*"), ("*", "a/*"), ("a/*", "a/b"), ("a/*", "a/b/*"), ("a", "a")]
+        {
+            assert!(glob(wide).includes(&glob(narrow)), "{wide} {narrow}");
+        }
+        for (one, other) in [("a/*", "*"), ("a/*", "ab/c"), ("a/*", "a"), ("a/b", "a/*")] {
+            assert!(!glob(one).includes(&glob(other)), "{one} {other}");
         }
     }
 

@@ -1,0 +1,157 @@
+//! Which software may have which secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use manifest::{Manifest, Name, Secret, SecretPath, Workload};
+
+use super::change::{Changes, Effect, Kind};
+use super::matching::{Matched, Pair, matching};
+use super::requirements;
+
+pub(super) fn compare(old: &Manifest, new: &Manifest, changes: &mut Changes) {
+    let matched = matching(old.workload(), new.workload(), content, |workload| &workload.host_data);
+    let secrets = [by_reader(old), by_reader(new)];
+    let renamed: BTreeMap<&Name, &Name> =
+        matched.pairs.iter().map(|pair| (pair.names[0], pair.names[1])).collect();
+    for pair in &matched.pairs {
+        software(pair, &secrets, changes);
+        let subject = format!("workload {}", pair.names[1]);
+        let [before, after] = pair.values;
+        requirements::compare(&subject, before.into(), after.into(), changes);
+    }
+    come_and_gone(&matched, &secrets, changes);
+    secret_by_secret(old, new, &renamed, changes);
+}
+
+/// Everything that evidence of the workload must show.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Content<'a> {
+    host_data: &'a BTreeSet<evidence::HostData>,
+    measurements: &'a BTreeSet<evidence::Measurement>,
+    floors: Vec<(evidence::Product, [u8; 5])>,
+    rest: (bool, u8, u64),
+}
+
+fn content(workload: &Workload) -> Content<'_> {
+    let floors = workload.tcb.iter().map(|(product, floor)| {
+        let fmc = floor.fmc.unwrap_or(0);
+        (*product, [fmc, floor.bootloader, floor.tee, floor.snp, floor.microcode])
+    });
+    let debug = workload.debug == evidence::DebugPolicy::DangerouslyAllow;
+    Content {
+        host_data: &workload.host_data,
+        measurements: &workload.launch_measurements,
+        floors: floors.collect(),
+        rest: (debug, workload.vmpl, workload.uvm.minimum_svn),
+    }
+}
+
+type ByReader<'a> = BTreeMap<&'a Name, Vec<&'a SecretPath>>;
+
+fn by_reader(manifest: &Manifest) -> ByReader<'_> {
+    let mut all = ByReader::new();
+    for (path, secret) in manifest.secret() {
+        for reader in &secret.readers {
+            all.entry(reader).or_default().push(path);
+        }
+    }
+    all
+}
+
+/// A workload is other software than before: whoever comes gains all its secrets.
+fn software(pair: &Pair<'_, Name, Workload>, secrets: &[ByReader<'_>; 2], changes: &mut Changes) {
+    let subject = format!("workload {}", pair.names[1]);
+    let [before, after] = pair.values.map(|workload| &workload.host_data);
+    let kind = Kind::WorkloadSoftware;
+    for host_data in after.difference(before) {
+        let gained = list(secrets[1].get(pair.names[1]));
+        let text = format!("software {host_data} gains {gained}");
+        changes.push(Effect::Weakens, kind, &subject, text);
+    }
+    for host_data in before.difference(after) {
+        let lost = list(secrets[0].get(pair.names[0]));
+        let text = format!("software {host_data} loses {lost}");
+        changes.push(Effect::Strengthens, kind, &subject, text);
+    }
+}
+
+fn come_and_gone(
+    matched: &Matched<'_, Name, Workload>,
+    secrets: &[ByReader<'_>; 2],
+    changes: &mut Changes,
+) {
+    for (name, _) in &matched.come {
+        let text = format!("is new, with {}", list(secrets[1].get(name)));
+        changes.push(Effect::Changes, Kind::Workload, format!("workload {name}"), text);
+    }
+    for (name, _) in &matched.gone {
+        let text = format!("is gone; it had {}", list(secrets[0].get(name)));
+        changes.push(Effect::Strengthens, Kind::Workload, format!("workload {name}"), text);
+    }
+}
+
+fn secret_by_secret(
+    old: &Manifest,
+    new: &Manifest,
+    renamed: &BTreeMap<&Name, &Name>,
+    changes: &mut Changes,
+) {
+    for (path, secret) in new.secret() {
+        match old.secret().get(path) {
+            Some(before) => readers(path, before, secret, renamed, changes),
+            None => {
+                let text = format!("is new, for {}", names(secret.readers.iter()));
+                changes.push(Effect::Changes, Kind::Secret, subject(path), text);
+            }
+        }
+    }
+    for (path, secret) in old.secret() {
+        if !new.secret().contains_key(path) {
+            let text = format!("is gone; {} had it", names(secret.readers.iter()));
+            changes.push(Effect::Strengthens, Kind::Secret, subject(path), text);
+        }
+    }
+}
+
+fn readers(
+    path: &SecretPath,
+    old: &Secret,
+    new: &Secret,
+    renamed: &BTreeMap<&Name, &Name>,
+    changes: &mut Changes,
+) {
+    // Under its new name; a workload that is gone has none, and its old name may be somebody else's now.
+    let before: BTreeSet<&Name> =
+        old.readers.iter().filter_map(|name| renamed.get(name).copied()).collect();
+    for name in new.readers.iter().filter(|name| !before.contains(name)) {
+        let text = format!("workload {name} may have it");
+        changes.push(Effect::Weakens, Kind::SecretReader, subject(path), text);
+    }
+    for name in before.into_iter().filter(|name| !new.readers.contains(*name)) {
+        let text = format!("workload {name} may no longer have it");
+        changes.push(Effect::Strengthens, Kind::SecretReader, subject(path), text);
+    }
+    if old.field != new.field {
+        let text = format!("its readers get the field {}, not {}", new.field, old.field);
+        changes.push(Effect::Weakens, Kind::SecretField, subject(path), text);
+    }
+}
+
+fn subject(path: &SecretPath) -> String {
+    format!("secret {path}")
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a Name>) -> String {
+    names.map(Name::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Secrets by their paths, as many as a line holds.
+fn list(paths: Option<&Vec<&SecretPath>>) -> String {
+    let Some(paths) = paths else { return "no secret".to_owned() };
+    let shown: Vec<&str> = paths.iter().take(SHOWN).map(|path| path.as_str()).collect();
+    let more = paths.len().saturating_sub(shown.len());
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+const SHOWN: usize = 4;
