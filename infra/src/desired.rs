@@ -79,3 +79,16 @@ pub fn render(
     let resources = Resources::new(manifest, signers, &trust_root, &group, &master_key, deployer);
     Ok(Rendered { trust_root, group, permitted, attestation, master_key, resources })
 }
+
+/// The server's group as it is measured, without the rest: what [`render`] makes of the same arguments.
+///
+/// # Errors
+/// The signers are not the manifest's, or the image cannot be what a group runs.
+pub fn measure(
+    manifest: &Manifest,
+    signers: &Signers,
+    image: &ServerImage,
+) -> Result<ServerGroup, RenderError> {
+    let trust_root = trust_root(manifest, signers)?;
+    ServerGroup::new(manifest, &trust_root, image)
+}

@@ -23,7 +23,7 @@ mod roles;
 mod trust;
 
 pub use attestation::AttestationPolicy;
-pub use desired::{RenderError, Rendered, render};
+pub use desired::{RenderError, Rendered, measure, render};
 pub use group::{ServerGroup, ServerImage};
 pub use release::MasterKey;
 pub use resource::{Kind, MissingOutput, Outputs, Resource, ResourceId, WorkspaceAccess};

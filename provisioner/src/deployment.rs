@@ -6,9 +6,10 @@ use infra::Signers;
 use manifest::{Manifest, Place};
 
 use crate::cli::{AuthKind, Target};
+use crate::cloud::Cloud;
 use crate::failure::Failure;
 use crate::lock::Lock;
-use crate::signing::{self, Signer};
+use crate::signing::{self, Means, Signer};
 use crate::state::{self, State};
 use crate::tls;
 
@@ -38,14 +39,7 @@ impl Deployment {
         let text = state::read(path)?.ok_or_else(|| {
             Failure::new(format!("there is no file {}", path.display()), "check the path")
         })?;
-        let manifest = Manifest::parse(&path.display().to_string(), &text).map_err(|faults| {
-            let count = faults.list().len();
-            Failure::of(
-                format!("the manifest has {count} fault{}", if count == 1 { "" } else { "s" }),
-                faults,
-                "correct the manifest; an editor completes it by manifests/schema.json",
-            )
-        })?;
+        let manifest = parse(&path.display().to_string(), &text)?;
         let whole = std::path::absolute(path)
             .map_err(|error| Failure::of("finding the manifest", error, "check the path"))?;
         let folder = whole.parent().unwrap_or(Path::new("/")).to_owned();
@@ -115,8 +109,19 @@ impl Deployment {
     ///
     /// # Errors
     /// None is.
-    pub fn signer(&self) -> Result<Signer, Failure> {
-        Signer::at_hand(&self.manifest, &self.folder, &self.signers, &self.target.signers)
+    pub fn signer(&self, cloud: &Cloud) -> Result<Signer, Failure> {
+        Signer::at_hand(&self.manifest, &self.folder, &self.signers, &self.means(), cloud)
+    }
+
+    /// What the command line says about signing.
+    #[must_use]
+    pub fn means(&self) -> Means {
+        Means {
+            keys: self.target.signers.clone(),
+            command: self.target.sign_with.clone(),
+            signer: self.target.sign_as.clone(),
+            signature: self.target.signature.clone(),
+        }
     }
 
     /// Who we are to Azure.
@@ -139,8 +144,23 @@ impl Deployment {
     }
 }
 
+/// Reads a manifest's text.
+///
+/// # Errors
+/// All its faults.
+pub fn parse(source_name: &str, text: &str) -> Result<Manifest, Failure> {
+    Manifest::parse(source_name, text).map_err(|faults| {
+        let count = faults.list().len();
+        Failure::of(
+            format!("the manifest has {count} fault{}", if count == 1 { "" } else { "s" }),
+            faults,
+            "correct the manifest; an editor completes it by manifests/schema.json",
+        )
+    })
+}
+
 /// `.vouchsafe/NAME` in the folder that holds `manifests/`, or else beside the manifest.
-fn default_state(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn default_state(folder: &Path, name: &str) -> PathBuf {
     let root = match folder.file_name() {
         Some(last) if last == "manifests" => folder.parent().unwrap_or(folder),
         _ => folder,

@@ -10,12 +10,14 @@ pub enum Exit {
     Done = 0,
     /// An error: the answer of a service, a file, the network.
     Error = 1,
-    /// `plan`: Azure differs from the manifest; `verify`: there are faults.
+    /// `plan`: Azure differs from the manifest; `verify`: there are faults; `explain`: no; `lint`: there are findings.
     Drift = 2,
-    /// Something would have to be done that is never done silently.
+    /// Something would have to be done that is never done silently; `diff`: something is weakened.
     Refused = 3,
     /// Somebody else is deploying.
     Busy = 4,
+    /// The attestation policy has to be signed elsewhere before this goes on.
+    Unsigned = 5,
 }
 
 impl Exit {
@@ -28,6 +30,7 @@ impl Exit {
             Self::Drift => 2,
             Self::Refused => 3,
             Self::Busy => 4,
+            Self::Unsigned => 5,
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod deployment;
 pub mod failure;
 pub mod inventory;
 pub mod lock;
+pub mod manifest_at;
 pub mod measure;
 pub mod plan;
 pub mod progress;

@@ -38,11 +38,8 @@ pub struct Measured {
 pub async fn measure(deployment: &Deployment, cloud: &Cloud) -> Result<Measured, Failure> {
     match &deployment.manifest.server().image {
         Which::Build => {
-            let program = program(deployment)?;
-            let root = deployment.state.path("images");
-            tokio::task::spawn_blocking(move || build(&program, &root)).await.map_err(|error| {
-                Failure::of("measuring the server's image", error, "this is a fault of ours")
-            })?
+            let program = program(deployment.target().server_binary.as_deref())?;
+            built(program, deployment.state.path("images")).await
         }
         Which::Digest(digest) => {
             let digest = registry::Digest::from(*digest.as_bytes());
@@ -51,9 +48,27 @@ pub async fn measure(deployment: &Deployment, cloud: &Cloud) -> Result<Measured,
     }
 }
 
-fn program(deployment: &Deployment) -> Result<PathBuf, Failure> {
-    if let Some(path) = &deployment.target().server_binary {
-        return Ok(path.clone());
+/// Builds and measures the image of a program, or takes what was measured before.
+///
+/// # Errors
+/// The program is not there, or cannot be measured.
+pub async fn build_in(program: PathBuf, images: PathBuf) -> Result<ServerImage, Failure> {
+    built(program, images).await.map(|measured| measured.image)
+}
+
+async fn built(program: PathBuf, images: PathBuf) -> Result<Measured, Failure> {
+    tokio::task::spawn_blocking(move || build(&program, &images)).await.map_err(|error| {
+        Failure::of("measuring the server's image", error, "this is a fault of ours")
+    })?
+}
+
+/// The program that the server's image is made of: the one that is named, or the one beside this program.
+///
+/// # Errors
+/// This program does not know where it is.
+pub fn program(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
     }
     let own = std::env::current_exe().map_err(|error| {
         Failure::of("finding the server's program", error, "name it with --server-binary")

@@ -46,6 +46,12 @@ enum Command {
     Env(Forward),
     /// Print the JSON Schema of manifests.
     Schema(Forward),
+    /// Say whether a token or evidence would get the master key, or a secret, and what is in the way.
+    Explain(Forward),
+    /// Say what the change from one manifest to another means, the worst first; exit 3 if it weakens anything.
+    Diff(Forward),
+    /// Say what to look at in a manifest and in the policies that it means.
+    Lint(Forward),
     /// Deploy manifests/dev.toml and show one log until interrupted.
     Dev(Forward),
     /// The local cloud.
@@ -93,6 +99,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Destroy(f) => programs::provisioner(Verb::Destroy, &f.args),
         Command::Env(f) => programs::provisioner(Verb::Env, &f.args),
         Command::Schema(f) => programs::provisioner(Verb::Schema, &f.args),
+        Command::Explain(f) => programs::provisioner(Verb::Explain, &f.args),
+        Command::Diff(f) => programs::provisioner(Verb::Diff, &f.args),
+        Command::Lint(f) => programs::provisioner(Verb::Lint, &f.args),
         Command::Dev(f) => local::dev(
             f.args.first().map_or_else(|| paths::root().join("manifests/dev.toml"), PathBuf::from),
         ),

@@ -17,9 +17,17 @@ pub(crate) enum Verb {
     Destroy,
     Env,
     Schema,
+    Explain,
+    Diff,
+    Lint,
 }
 
 impl Verb {
+    /// Whether it looks at files only.
+    const fn asks_nobody(self) -> bool {
+        matches!(self, Self::Schema | Self::Explain | Self::Diff | Self::Lint)
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Deploy => "deploy",
@@ -29,6 +37,9 @@ impl Verb {
             Self::Destroy => "destroy",
             Self::Env => "env",
             Self::Schema => "schema",
+            Self::Explain => "explain",
+            Self::Diff => "diff",
+            Self::Lint => "lint",
         }
     }
 }
@@ -37,7 +48,7 @@ impl Verb {
 pub(crate) fn provisioner(verb: Verb, args: &[OsString]) -> anyhow::Result<ExitCode> {
     build()?;
     let file = args.iter().map(Path::new).find(|arg| arg.extension() == Some(OsStr::new("toml")));
-    if let Some(path) = file
+    if let Some(path) = file.filter(|_| !verb.asks_nobody())
         && let Place::Local { deployment, address } = manifest::place(path)?
     {
         local::start(&deployment, address)?;

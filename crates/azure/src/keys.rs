@@ -1,6 +1,7 @@
 //! Key Vault keys, as far as a master key needs them: an exportable EC-HSM key under a release policy.
 //!
 //! Calls that concern an existing key name its version; there is no way here to ask for "the latest" to use it.
+//! A signer's RSA key may be in a vault, too, and signs there; that is the only thing it does here.
 //! There is no `decrypt` and no `unwrapkey` either: an EC key has neither, and that is why it is one.
 
 use std::collections::BTreeMap;
@@ -11,8 +12,9 @@ use std::time::Duration;
 use azure_core::credentials::TokenCredential;
 use azure_security_keyvault_keys::models::{
     CreateKeyParameters, CurveName, KeyAttributes, KeyClientGetKeyOptions, KeyClientReleaseOptions,
-    KeyClientUpdateKeyPropertiesOptions, KeyEncryptionAlgorithm, KeyOperation, KeyReleasePolicy,
-    KeyType, ReleaseParameters, UpdateKeyPropertiesParameters,
+    KeyClientSignOptions, KeyClientUpdateKeyPropertiesOptions, KeyEncryptionAlgorithm,
+    KeyOperation, KeyReleasePolicy, KeyType, ReleaseParameters, SignParameters, SignatureAlgorithm,
+    UpdateKeyPropertiesParameters,
 };
 use azure_security_keyvault_keys::{KeyClient, KeyClientOptions};
 use futures::TryStreamExt;
@@ -225,6 +227,32 @@ impl Client {
             .value
             .map(|text| ReleaseJws::new(text, Wrapping::Sha256))
             .ok_or_else(|| Fault::Malformed(Malformed::new(call, "value")).into())
+    }
+
+    /// Signs the SHA-256 of a message with an RSA key, as JOSE's RS256 wants it. A signer's key, never a master key.
+    pub async fn sign_rs256(
+        &self,
+        name: &Name,
+        version: &Version,
+        sha256: &[u8; 32],
+    ) -> Result<Vec<u8>, KeyError> {
+        let call = self.call("sign with key", name, Some(version));
+        let parameters = SignParameters {
+            algorithm: Some(SignatureAlgorithm::Rs256),
+            value: Some(sha256.to_vec()),
+        };
+        let options = KeyClientSignOptions {
+            key_version: Some(version.as_str().to_owned()),
+            ..KeyClientSignOptions::default()
+        };
+        let sdk = |error| Fault::from_sdk(&call, error);
+        let signed = self
+            .patient
+            .sign(name.as_str(), parameters.try_into().map_err(sdk)?, Some(options))
+            .await
+            .and_then(azure_core::http::Response::into_model)
+            .map_err(sdk)?;
+        signed.result.ok_or_else(|| Fault::Malformed(Malformed::new(&call, "value")).into())
     }
 
     /// Disables one version: it can no longer be released.

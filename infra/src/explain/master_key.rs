@@ -137,7 +137,9 @@ fn refused_by(policy: &Policy, denied: &Denied) -> Vec<String> {
                 RuleOutcome::Failed { condition, near } if rule.action == Action::Permit => {
                     Some((rule, *condition, near))
                 }
-                _ => None,
+                RuleOutcome::Failed { .. } | RuleOutcome::Applied { .. } | RuleOutcome::Refused => {
+                    None
+                }
             });
             // The first of those that held longest.
             let nearest = failed.reduce(|best, next| if next.1 > best.1 { next } else { best });

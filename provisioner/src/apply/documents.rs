@@ -49,7 +49,7 @@ impl Applying<'_> {
         let unsigned = body
             .prepare(self.signer.certificate())
             .map_err(|error| Failure::of("writing the bundle", error, "this is a fault of ours"))?;
-        let text = self.signer.document(unsigned)?;
+        let text = self.signer.document(unsigned).await?;
         let none = std::collections::BTreeMap::new();
         self.set_secret(&secret_name(self.deployment.name()), text, &none).await?;
         self.bundle = Some(body.clone());
@@ -66,7 +66,7 @@ impl Applying<'_> {
         let unsigned = body.prepare(self.signer.certificate()).map_err(|error| {
             Failure::of("writing the signed manifest", error, "this is a fault of ours")
         })?;
-        let text = self.signer.document(unsigned)?;
+        let text = self.signer.document(unsigned).await?;
         let put = self.cloud.objects.put(&Path::from(BLOB), PutPayload::from(text)).await;
         put.map(drop).map_err(|error| {
             Failure::of(

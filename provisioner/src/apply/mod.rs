@@ -26,7 +26,7 @@ use crate::measure::Measured;
 use crate::plan::{Action, Effect, Intent, KeyChoice, Operation, Plan};
 use crate::progress::Progress;
 use crate::record::Record;
-use crate::signing::Signer;
+use crate::signing::{Elsewhere, Signer};
 
 pub(crate) use group::{address, expectation, prove, wait};
 pub(crate) use lease::{DeployLease, failure as lease_failure};
@@ -43,6 +43,8 @@ pub struct Applying<'a> {
     pub measured: &'a Measured,
     /// Who signs.
     pub signer: &'a Signer,
+    /// Who signs the attestation policy, if not the same.
+    pub policy_signer: Elsewhere,
     /// What this machine has asked for.
     pub record: Record,
     /// What resources tell that others need.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Applying;
 use super::lease::patiently;
+use crate::deployment::Deployment as Deployed;
 use crate::failure::{Failure, While as _};
 use crate::inventory::Want;
 use crate::inventory::reading::verified;
@@ -15,7 +16,8 @@ impl Applying<'_> {
     pub(super) async fn set_policy(&self) -> Result<(), Failure> {
         let doing = || "setting the attestation policy".to_owned();
         let wanted = &self.intent.rendered.attestation;
-        let jws = self.signer.policy(wanted.text())?;
+        let Deployed { signers, state, .. } = self.deployment;
+        let jws = self.policy_signer.policy(wanted.text(), self.signer, signers, state).await?;
         let sent = PolicyJws::new(jws.clone());
         let kind = AttestationType::SevSnpVm;
         let set = patiently!(self, MaaError::Denied(_), self.cloud.maa.set_policy(kind, &sent));

@@ -16,6 +16,7 @@ use crate::plan::{Local, Outcome, Plan};
 use crate::progress::Progress;
 use crate::record::Record;
 use crate::show;
+use crate::signing::Elsewhere;
 use azure::blob::LeaseError;
 
 pub(super) async fn deploy(options: &Deploy, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
@@ -34,7 +35,9 @@ pub(super) async fn deploy(options: &Deploy, clock: fn() -> Timestamp) -> Result
     }
     scene.show(&plan)?;
     confirm(options, &plan)?;
-    let signer = scene.deployment.signer()?;
+    let deployment = &scene.deployment;
+    let signer = deployment.signer(&scene.cloud)?;
+    let policy_signer = Elsewhere::of(&deployment.means(), &deployment.signers, &signer)?;
     let record = local.record.clone();
     let record = record.unwrap_or_else(|| Record::new(scene.deployment.name(), Uuid::new_v4()));
     record.write(&scene.deployment.state)?;
@@ -45,6 +48,7 @@ pub(super) async fn deploy(options: &Deploy, clock: fn() -> Timestamp) -> Result
         intent: scene.intent(),
         measured: &scene.measured,
         signer: &signer,
+        policy_signer,
         outputs: have.outputs.clone(),
         lease: None,
         clock,

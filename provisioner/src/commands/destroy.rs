@@ -175,7 +175,7 @@ async fn withdraw(scene: &Scene, have: &Inventory, progress: &Progress) -> Resul
         FoundBundle::Signed(_) | FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     });
     let Some(mut body) = signed else { return Ok(()) };
-    let Ok(signer) = scene.deployment.signer() else {
+    let Ok(signer) = scene.deployment.signer(&scene.cloud) else {
         progress.say("no signer's key is at hand: the next deploy needs --begin-new-store");
         return Ok(());
     };
@@ -189,7 +189,7 @@ async fn withdraw(scene: &Scene, have: &Inventory, progress: &Progress) -> Resul
     let unsigned = body
         .prepare(signer.certificate())
         .map_err(|error| Failure::of("writing the last bundle", error, ours))?;
-    let value = SecretString::from(signer.document(unsigned)?);
+    let value = SecretString::from(signer.document(unsigned).await?);
     let name = parse(&secret_name(scene.deployment.name()))?;
     let tags = std::collections::BTreeMap::new();
     let stored = scene.cloud.secrets.set(&name, &value, None, &tags).await;

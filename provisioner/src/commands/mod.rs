@@ -2,7 +2,10 @@
 
 mod deploy;
 mod destroy;
+mod diff;
 mod env;
+mod explain;
+mod lint;
 mod stop;
 mod verify;
 
@@ -35,6 +38,9 @@ pub async fn run(cli: Cli, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
         Verb::Stop(target) => stop::stop(&target, clock).await,
         Verb::Destroy(options) => destroy::destroy(&options, clock).await,
         Verb::Env(options) => env::env(&options, clock).await,
+        Verb::Explain(options) => explain::explain(&options, clock()).await,
+        Verb::Diff(options) => diff::diff(&options, clock()),
+        Verb::Lint(options) => lint::lint(&options, clock()),
         Verb::Schema => {
             print(&manifest::schema_text())?;
             Ok(Exit::Done)
