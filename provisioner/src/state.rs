@@ -121,7 +121,7 @@ pub fn remove(path: &Path) -> Result<(), Failure> {
     }
 }
 
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,9 @@
 //! The manifest as a whole: its one way in, its sections, its canonical form.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use evidence::{Anchors, HostData, Sha256};
+use evidence::{Anchors, HostData, Measurement, Product, Sha256};
 use schemars::JsonSchema;
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
@@ -223,29 +223,56 @@ fn refuse_insecure(t: &Table<'_>) {
 
 /// Reads the workloads; no evidence may be good for two of them.
 fn read_workloads(i: &Item<'_>, context: &Context) -> Read<BTreeMap<Name, Workload>> {
-    let earlier: RefCell<Vec<(Name, Workload)>> = RefCell::default();
+    let earlier: RefCell<BTreeMap<(HostData, Product), Earlier>> = RefCell::default();
     i.names(|name: &Name, i| {
         let workload = i.table(|t| Workload::read(t, context))?;
-        let twin =
-            earlier.borrow().iter().find(|(_, other)| may_both_be(&workload, other)).cloned();
-        if let Some((twin, _)) = twin {
+        let mut earlier = earlier.borrow_mut();
+        if let Some(twin) = twin(&workload, &earlier) {
             return Err(i.reject(format!("a workload that no evidence takes for `{twin}` too")));
         }
-        earlier.borrow_mut().push((name.clone(), workload.clone()));
+        for place in places(&workload) {
+            let there = earlier.entry(place).or_insert_with(|| Earlier {
+                first: name.clone(),
+                any: None,
+                by_measurement: BTreeMap::new(),
+            });
+            if workload.launch_measurements.is_empty() {
+                there.any.get_or_insert_with(|| name.clone());
+            }
+            let measured = workload.launch_measurements.iter();
+            there.by_measurement.extend(measured.map(|measurement| (*measurement, name.clone())));
+        }
         Ok(workload)
     })
 }
 
-/// Whether one report could meet the requirements of both; floors do not part them, since a new TCB is above both.
-fn may_both_be(a: &Workload, b: &Workload) -> bool {
-    let products = |w: &Workload| w.tcb.keys().copied().collect::<BTreeSet<_>>();
-    let measured = |w: &Workload| w.launch_measurements.clone();
-    !a.host_data.is_disjoint(&b.host_data)
-        && !products(a).is_disjoint(&products(b))
-        && (measured(a).is_empty()
-            || measured(b).is_empty()
-            || !measured(a).is_disjoint(&measured(b)))
+/// The workloads so far that have one value of HOST_DATA on one product.
+struct Earlier {
+    first: Name,
+    /// The one that takes any launch measurement.
+    any: Option<Name>,
+    by_measurement: BTreeMap<Measurement, Name>,
+}
+
+/// A workload of which one report could meet the requirements, too; floors do not part them, since a new TCB is above
+/// both.
+fn twin<'e>(
+    workload: &Workload,
+    earlier: &'e BTreeMap<(HostData, Product), Earlier>,
+) -> Option<&'e Name> {
+    places(workload).filter_map(|place| earlier.get(&place)).find_map(|there| {
+        if workload.launch_measurements.is_empty() {
+            return Some(&there.first);
+        }
+        let same = |measurement| there.by_measurement.get(measurement);
+        there.any.as_ref().or_else(|| workload.launch_measurements.iter().find_map(same))
+    })
+}
+
+fn places(workload: &Workload) -> impl Iterator<Item = (HostData, Product)> + '_ {
+    let products = || workload.tcb.keys().copied();
+    workload.host_data.iter().flat_map(move |value| products().map(|product| (*value, product)))
 }
 
 /// Bounds the work before any of it is done.
-const LONGEST_TEXT: usize = 1 << 20;
+const LONGEST_TEXT: usize = 8 << 20;

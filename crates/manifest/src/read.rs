@@ -69,11 +69,19 @@ impl<'t> Sink<'t> {
         expected: String,
         help: Option<String>,
     ) -> Reported {
+        if self.is_full() {
+            return Reported;
+        }
         let (line, column) = place(self.text, span.start);
         let path = path.to_owned();
         let fault = Fault { path, span, line, column, found, expected, help };
         self.faults.borrow_mut().push(fault);
         Reported
+    }
+
+    /// Whether nobody would read another fault; to find its place takes time.
+    fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= MOST_FAULTS
     }
 
     /// The text of a span, as much of it as fits into a message.
@@ -110,6 +118,9 @@ impl<'t> Item<'t> {
 
     /// The same for a word that should be one of those.
     pub(crate) fn reject_word(&self, expected: &str, words: &BTreeSet<String>) -> Reported {
+        if self.sink.is_full() {
+            return Reported;
+        }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let near = nearest(self.value.as_str().unwrap_or_default(), &words);
         self.report(expected.to_owned(), near.map(|near| format!("\"{near}\"")))
@@ -260,3 +271,6 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 }
 
 const LONGEST_QUOTE: usize = 80;
+
+/// More are not told.
+const MOST_FAULTS: usize = 200;

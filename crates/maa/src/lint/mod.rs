@@ -68,4 +68,12 @@ pub enum FindingKind {
     /// The rule adds nothing to an earlier one.
     #[error("adds nothing to the rule on line {}", .0.0)]
     Shadowed(Line),
+    /// A deny applies wherever the permit does.
+    #[error("permits nothing, since the rule on line {} denies whatever it permits", .0.0)]
+    Overruled(Line),
+    /// Another permit asks for the same but for a lower TCB level, so this level keeps nobody out.
+    #[error(
+        "the TCB level is not comparable across products: no claim names the product, and the permit on line {} is the same with a lower level", .0.0
+    )]
+    LevelWithoutEffect(Line),
 }

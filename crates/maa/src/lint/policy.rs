@@ -1,5 +1,7 @@
 //! Findings about MAA policies.
 
+use std::collections::BTreeMap;
+
 use super::{
     Finding, FindingKind,
     known::{DEBUGGABLE, FLOORS, HOST_DATA, Shape, shape},
@@ -14,8 +16,8 @@ use crate::{
 
 /// Looks for what is suspicious in a policy on SEV-SNP evidence, in the order of its rules.
 ///
-/// That a floor fits every permitted product cannot be seen from a policy: claims do not name the
-/// product. Whoever renders a policy must take the least level over the products.
+/// Claims do not name the product, so that a level fits every permitted product cannot be seen from
+/// a policy; that a lower level for another product makes one idle can.
 #[must_use]
 pub fn policy(policy: &Policy) -> Vec<Finding> {
     let denies_debug = policy
@@ -40,6 +42,8 @@ pub fn policy(policy: &Policy) -> Vec<Finding> {
                     .collect(),
                 service_claim(rule).into_iter().collect(),
                 shadowed(rule, earlier).into_iter().collect(),
+                overruled(rule, rules).into_iter().collect(),
+                idle_level(rule, rules).into_iter().collect(),
             ];
             findings.extend(kinds.concat().into_iter().map(|kind| Finding {
                 section,
@@ -219,4 +223,56 @@ fn shadowed(rule: &Rule, earlier: &[Rule]) -> Option<FindingKind> {
             && first.conditions.iter().all(|condition| rule.conditions.contains(condition))
     };
     earlier.iter().find(covers).map(|first| FindingKind::Shadowed(first.line))
+}
+
+/// A permit whose conditions include all those of a deny, which wins in any order.
+fn overruled(rule: &Rule, rules: &[Rule]) -> Option<FindingKind> {
+    let denies = |other: &&Rule| {
+        rule.action == Action::Permit
+            && other.action == Action::Deny
+            && other.conditions.iter().all(|condition| rule.conditions.contains(condition))
+    };
+    rules.iter().find(denies).map(|deny| FindingKind::Overruled(deny.line))
+}
+
+/// A permit that differs from another in nothing but higher levels.
+fn idle_level(rule: &Rule, rules: &[Rule]) -> Option<FindingKind> {
+    if rule.action != Action::Permit {
+        return None;
+    }
+    let (levels, rest) = levels(rule);
+    let lower = |other: &&Rule| {
+        let (others, other_rest) = self::levels(other);
+        other.action == Action::Permit
+            && others != levels
+            && others.keys().eq(levels.keys())
+            && others.iter().all(|(kind, level)| levels.get(kind).is_some_and(|own| level <= own))
+            && other_rest.len() == rest.len()
+            && other_rest.iter().all(|condition| rest.contains(condition))
+    };
+    rules.iter().find(lower).map(|other| FindingKind::LevelWithoutEffect(other.line))
+}
+
+/// The least levels that a rule asks for, and its other conditions.
+fn levels(rule: &Rule) -> (BTreeMap<&str, i64>, Vec<&Condition>) {
+    let (mut levels, mut rest) = (BTreeMap::new(), Vec::new());
+    for condition in &rule.conditions {
+        match level(condition) {
+            Some((kind, least)) => drop(levels.insert(kind, least)),
+            None => rest.push(condition),
+        }
+    }
+    (levels, rest)
+}
+
+/// The component and the least level, if the condition says no more than that.
+fn level(condition: &Condition) -> Option<(&str, i64)> {
+    let [kind, value] = condition.tests.as_slice() else { return None };
+    let named = wanted_type(kind).filter(|kind| FLOORS.contains(kind))?;
+    match (condition.sense, value.property, value.operator, &value.operand) {
+        (Sense::Present, Property::Value, Operator::GreaterOrEqual, Expression::Integer(least)) => {
+            Some((named, *least))
+        }
+        _ => None,
+    }
 }

@@ -155,3 +155,17 @@ fn finds_weak_release_policies() {
     let two = ReleasePolicy::parse(two.as_bytes()).unwrap();
     assert_eq!(release(&two, Mutability::Immutable), [ReleaseFinding::SeveralAuthorities(2)]);
 }
+
+#[test]
+fn finds_permits_that_a_deny_or_a_lower_level_makes_idle() {
+    let first = good(&"a".repeat(64));
+    let deny = "[type==\"x-ms-attestation-type\", value==\"sevsnpvm\"] => deny();";
+    assert_eq!(check(&format!("{first}\n{deny}")), [FindingKind::Overruled(Line(4))]);
+    // Another product's numbers are another matter, as long as neither level is below the other.
+    let other = first.replace("value>=3]", "value>=9]").replace("value>=115]", "value>=80]");
+    assert_eq!(check(&format!("{first}\n{other}")), []);
+    let higher = first.replace("value>=115]", "value>=200]");
+    assert_eq!(check(&format!("{first}\n{higher}")), [FindingKind::LevelWithoutEffect(Line(3))]);
+    let elsewhere = higher.replace(&"a".repeat(64), &"b".repeat(64));
+    assert_eq!(check(&format!("{first}\n{elsewhere}")), []);
+}

@@ -21,6 +21,10 @@
 //! in a condition, a capital letter in the name of a section, and a first argument of `issue`
 //! without its name.
 //!
+//! Printing gives the canonical text: parsing it gives the same policy, and printing that the same
+//! bytes. Comments and white space are no part of a policy, so the canonical text has no comments;
+//! since they count for the hash, whoever wants to keep a policy's hash keeps its text.
+//!
 //! Refused as not supported, since no public text says what the service does: a negated condition
 //! with an identifier, an identifier used before its condition, negative and hexadecimal numbers,
 //! escapes in strings before 1.2, arguments other than `claim`, `type` and `value`.

@@ -39,6 +39,35 @@ fn accepts_the_liberties_of_published_samples() {
     );
 }
 
+/// The style of Microsoft's samples: comments anywhere, queries with every sign in them, escapes, nested calls.
+#[test]
+fn reads_policies_as_microsoft_writes_them() {
+    let text = r#"version=1.2;
+
+configurationrules{
+};
+
+authorizationrules {
+    // "Quoted", [bracketed] => and; commented
+    c:[type == "pcrs", issuer=="AttestationService"] =>  add(type="first", value=JsonToClaimValue(JmesPath(c.value, "PCRs[? Index == `0`].Digests.SHA256 | @[0] =='4c83' ")));
+    [type=="first", value==true] &&
+    c:[type=="pcrs"] && c1:[type=="want", value==JsonToClaimValue(JmesPath(c.value, "PCRs[0] == `"KCk6Ow"`"))] => permit();
+};
+
+issuancerules{
+c:[type == "events", issuer==
+    "AttestationService"]=>add(type = "paths",value=JmesPath(c.value, "[? p == '\windows\wd.sys' || !q && {a:b}]"));
+![type=="paths", issuer=="AttestationPolicy"]=> issue(type="paths", value=false); c:[type=="seq", value != "null"] => add(type="query", value=AppendString(AppendString("Events[? n < `", c.value), "`]"));
+
+c1:[type=="query"] &&
+c2:[type=="events"] => issue(type="level", value=JsonToClaimValue(JmesPath(c2.value, c1.value)));//the end
+};
+"#;
+    let policy = parse(text).unwrap_or_else(|fault| panic!("{fault}"));
+    insta::assert_snapshot!(policy);
+    assert_eq!(parse(&policy.to_string()).unwrap(), policy);
+}
+
 #[test]
 fn points_at_the_fault() {
     let faults = [
