@@ -17,9 +17,13 @@ pub struct Target {
 
 /// All of them, by name.
 pub const TARGETS: &[Target] = &[
+    Target { name: "explain_evidence", run: targets::explain::evidence },
+    Target { name: "explain_token", run: targets::explain::token },
     Target { name: "maa_policy", run: targets::maa::policy },
+    Target { name: "maa_policy_evaluation", run: targets::maa::policy_evaluation },
     Target { name: "manifest", run: targets::manifest::text },
     Target { name: "release_policy", run: targets::maa::release_policy },
+    Target { name: "release_policy_evaluation", run: targets::maa::release_evaluation },
     Target { name: "snp_report", run: targets::evidence::snp_report },
 ];
 

@@ -1,5 +1,6 @@
 //! The targets, one file for each crate whose parsers they are.
 
 pub(crate) mod evidence;
+pub(crate) mod explain;
 pub(crate) mod maa;
 pub(crate) mod manifest;

@@ -126,11 +126,11 @@ fn lenient(mut policy: Policy, report: &[u8]) -> Policy {
     let floors: BTreeMap<_, _> =
         evidence::Product::ALL.into_iter().map(|product| (product, none)).collect();
     let relaxed = Policy::container(floors, 0);
-    policy.floors = relaxed.floors;
+    policy.report.floors = relaxed.report.floors;
     policy.uvm = relaxed.uvm;
-    policy.debug = DebugPolicy::DangerouslyAllow;
+    policy.report.debug = DebugPolicy::DangerouslyAllow;
     let vmpl = Report::parse(report).ok().and_then(|report| u8::try_from(report.vmpl).ok());
-    policy.vmpl = vmpl.unwrap_or(policy.vmpl);
+    policy.report.vmpl = vmpl.unwrap_or(policy.report.vmpl);
     policy
 }
 

@@ -14,8 +14,9 @@
 //!
 //! Public text leaves gaps. Where the answer could matter the evaluation is refused as
 //! [`Refusal::NotSupported`]: `JmesPath`, of which public text says neither the dialect nor how its
-//! answer is spelt (a string comes with quotation marks in one place and without in another); `!=` between unlike types; a name that means several
-//! different values where one is needed; an escape of unknown meaning; a function's error.
+//! answer is spelt (a string with quotation marks in one place, without in another); `!=` between
+//! unlike types; a name that means several different values where one is needed; an escape of
+//! unknown meaning; a function's error.
 //! Two choices are ours: `claim=c` passes the claim on as it is, issuer included, and a policy may
 //! not issue a claim of a service claim's name with a value that the service did not give
 //! ([`Refusal::ServiceClaim`]).

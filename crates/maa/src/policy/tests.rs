@@ -51,12 +51,12 @@ authorizationrules {
     // "Quoted", [bracketed] => and; commented
     c:[type == "pcrs", issuer=="AttestationService"] =>  add(type="first", value=JsonToClaimValue(JmesPath(c.value, "PCRs[? Index == `0`].Digests.SHA256 | @[0] =='4c83' ")));
     [type=="first", value==true] &&
-    c:[type=="pcrs"] && c1:[type=="want", value==JsonToClaimValue(JmesPath(c.value, "PCRs[0] == `"KCk6Ow"`"))] => permit();
+    c:[type=="pcrs"] && c1:[type=="want", value==JsonToClaimValue(JmesPath(c.value, "PCRs[0] == `\"KCk6Ow\"`"))] => permit();
 };
 
 issuancerules{
 c:[type == "events", issuer==
-    "AttestationService"]=>add(type = "paths",value=JmesPath(c.value, "[? p == '\windows\wd.sys' || !q && {a:b}]"));
+    "AttestationService"]=>add(type = "paths",value=JmesPath(c.value, "[? p == '\\windows\\wd.sys' || !q && {a:b}]"));
 ![type=="paths", issuer=="AttestationPolicy"]=> issue(type="paths", value=false); c:[type=="seq", value != "null"] => add(type="query", value=AppendString(AppendString("Events[? n < `", c.value), "`]"));
 
 c1:[type=="query"] &&

@@ -192,3 +192,6 @@ fn policies(manifest: &Manifest, today: Date, findings: &mut Findings) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

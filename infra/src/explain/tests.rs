@@ -1,0 +1,275 @@
+use evidence::{HostData, RawEvidence};
+use forged_root::{Chip, Form, ReportFields, UVM_MEASUREMENT, UVM_SVN, uvm_endorsement};
+use jiff::Timestamp;
+use manifest::Manifest;
+use serde_json::{Value, json};
+
+use super::*;
+
+const DEV: &str = include_str!("../../../manifests/dev.toml");
+const PROD: &str = include_str!("../../../manifests/prod.toml");
+const DEMO: &str = "c09492e22dc9662afa2bc8c74cf88d9c3810883b354ad98e93c27540a200fa69";
+
+fn dev() -> Manifest {
+    Manifest::parse("dev.toml", DEV).unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-11-22T00:00:00Z".parse().unwrap()
+}
+
+/// Evidence of a container with DEMO's HOST_DATA, after a change.
+fn raw(change: impl FnOnce(&mut ReportFields)) -> RawEvidence {
+    let product = forged_root::Product::Milan;
+    let chip = Chip::new(product, "explain", product.tcb());
+    let mut fields = chip.fields();
+    fields.host_data = *DEMO.parse::<HostData>().unwrap().as_bytes();
+    change(&mut fields);
+    RawEvidence {
+        report: chip.sign(&fields),
+        certificates: chip.vcek_pem_chain(),
+        uvm_endorsement: uvm_endorsement(&UVM_MEASUREMENT, UVM_SVN, Form::Json),
+    }
+}
+
+fn known(host_data: &str) -> Own {
+    Own::Known(host_data.parse().unwrap())
+}
+
+fn of_evidence(own: &Own, material: &Material) -> Explained {
+    let subject = Subject::of_evidence(material, &dev().anchors(), now());
+    master_key(&dev(), own, &subject, now(), "2026-11-22".parse().unwrap()).unwrap()
+}
+
+fn refusing(explained: &Explained) -> Vec<&str> {
+    let steps = explained.steps.iter().filter(|step| step.outcome == Outcome::Refuses);
+    steps.map(|step| step.name).collect()
+}
+
+#[test]
+fn evidence_of_the_server_gets_the_master_key() {
+    let explained = of_evidence(&known(DEMO), &raw(|_| {}).into());
+    assert_eq!(explained.verdict, Verdict::Yes, "{}", text(&explained));
+    insta::assert_snapshot!(text(&explained));
+}
+
+#[test]
+fn other_software_fails_at_host_data() {
+    let explained = of_evidence(&known(&"1".repeat(64)), &raw(|_| {}).into());
+    assert_eq!(explained.verdict, Verdict::No);
+    assert_eq!(refusing(&explained), ["attestation policy", "release policy"]);
+    insta::assert_snapshot!(text(&explained));
+}
+
+#[test]
+fn a_debuggable_guest_fails_at_the_deny() {
+    let debuggable = raw(|fields| fields.policy |= 1 << 19);
+    let explained = of_evidence(&known(DEMO), &debuggable.into());
+    assert_eq!(explained.verdict, Verdict::No);
+    insta::assert_snapshot!(text(&explained));
+}
+
+#[test]
+fn what_depends_on_an_unknown_image_is_said_to() {
+    let unknown = Own::Unknown("nobody measured it".to_owned());
+    let explained = of_evidence(&unknown, &raw(|_| {}).into());
+    assert!(matches!(explained.verdict, Verdict::Unknown(_)), "{}", text(&explained));
+    // What fails in any case fails here, too.
+    let debuggable = raw(|fields| fields.policy |= 1 << 19);
+    assert_eq!(of_evidence(&unknown, &debuggable.into()).verdict, Verdict::No);
+}
+
+#[test]
+fn a_report_alone_is_believed_and_said_to_be() {
+    let whole = raw(|_| {});
+    let alone = evidence_file(&whole.report).unwrap();
+    let explained = of_evidence(&known(DEMO), &alone);
+    // Without an endorsement there is no compliance status.
+    assert_eq!(refusing(&explained), ["attestation policy", "release policy"]);
+    assert_eq!(explained.steps[0].outcome, Outcome::Unseen);
+    let mut broken = whole;
+    broken.report[0x90] ^= 1;
+    assert_eq!(refusing(&of_evidence(&known(DEMO), &broken.into()))[0], "hardware");
+}
+
+#[test]
+fn a_token_is_judged_by_its_claims() {
+    let whole = raw(|_| {}).into();
+    let mut claims = Subject::of_evidence(&whole, &dev().anchors(), now()).claims;
+    let own = known(DEMO);
+    let policy = crate::AttestationPolicy::new(&dev(), &[DEMO.parse().unwrap()].into()).unwrap();
+    claims.insert("iss".into(), json!(dev().attestation().address.as_str()));
+    claims.insert("x-ms-policy-hash".into(), json!(policy.hash().as_str()));
+    claims.insert("exp".into(), json!(now().as_second() + 60));
+    let judge = |claims: &serde_json::Map<String, Value>| {
+        let subject = Subject::of_token(claims.clone());
+        master_key(&dev(), &own, &subject, now(), "2026-11-22".parse().unwrap()).unwrap()
+    };
+    assert_eq!(judge(&claims).verdict, Verdict::Yes, "{}", text(&judge(&claims)));
+    for (name, value, step) in [
+        ("iss", json!("https://other.weu.attest.azure.net"), "release policy"),
+        (
+            "x-ms-policy-hash",
+            json!("9NY0VnTQ-IiBriBplVUpFbczcDaEBUwsiFYAzHu_gco"),
+            "release policy",
+        ),
+        ("exp", json!(now().as_second()), "validity"),
+        ("x-ms-sevsnpvm-microcode-svn", json!(3), "attestation policy"),
+    ] {
+        let mut claims = claims.clone();
+        claims.insert(name.to_owned(), value);
+        assert_eq!(refusing(&judge(&claims)), [step], "{name}");
+    }
+}
+
+fn of_secret(change: impl FnOnce(&mut ReportFields), path: &str) -> Explained {
+    secret(&dev(), &raw(change).into(), path, now()).unwrap()
+}
+
+#[test]
+fn the_workload_gets_its_secret() {
+    let explained = of_secret(|_| {}, "demo/db-password");
+    assert_eq!(explained.verdict, Verdict::Yes);
+    insta::assert_snapshot!(text(&explained));
+}
+
+#[test]
+fn another_names_the_nearest_workload_and_what_differs() {
+    let explained = of_secret(|fields| fields.host_data = [7; 32], "demo/db-password");
+    assert_eq!(explained.verdict, Verdict::No);
+    insta::assert_snapshot!(text(&explained));
+    // What no workload admits is compared all the same.
+    let explained = of_secret(|fields| fields.policy |= 1 << 19, "demo/db-password");
+    assert_eq!(refusing(&explained), ["evidence", "workload"]);
+    insta::assert_snapshot!(text(&explained));
+}
+
+#[test]
+fn a_workload_that_is_no_reader_is_named() {
+    let text = DEV.replace(
+        "[secret.\"demo/tls-key\"]\nfield = \"pem\"\nreaders = [\"demo\"]",
+        "[secret.\"demo/tls-key\"]\nreaders = [\"other\"]",
+    );
+    let other = DEV.split("[workload.demo]").nth(1).unwrap().split("[secret").next().unwrap();
+    let text = text.replace(
+        "[workload.demo]",
+        &format!("[workload.other]{}\n[workload.demo]", other.replace(DEMO, &"2".repeat(64))),
+    );
+    let manifest = Manifest::parse("dev.toml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+    let explained = secret(&manifest, &raw(|_| {}).into(), "demo/tls-key", now()).unwrap();
+    assert_eq!(refusing(&explained), ["secret"]);
+    assert_eq!(explained.steps[2].why, ["demo is none of its readers: other"]);
+    let unknown = secret(&manifest, &raw(|_| {}).into(), "demo/tls", now()).unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        "the manifest has no secret demo/tls; there is demo/db-password"
+    );
+}
+
+#[test]
+fn reads_evidence_in_each_of_its_forms() {
+    let whole = raw(|_| {});
+    let expected = Material::from(whole.clone());
+    let ours = serde_json::to_value(&whole).unwrap();
+    let b64 = |bytes: &[u8]| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::URL_SAFE.encode(bytes)
+    };
+    let uvm = json!({ "Uvm": [b64(&whole.uvm_endorsement)] }).to_string();
+    let inner = json!({
+        "SnpReport": b64(&whole.report),
+        "VcekCertChain": b64(whole.certificates.as_bytes()),
+        "Endorsements": b64(uvm.as_bytes()),
+    });
+    let forms = [
+        ours.clone(),
+        json!({ "version": 1, "evidence": ours }),
+        inner.clone(),
+        json!({ "report": b64(inner.to_string().as_bytes()), "nonce": 1 }),
+    ];
+    for form in forms {
+        assert_eq!(evidence_file(form.to_string().as_bytes()).unwrap(), expected);
+    }
+    for bad in [
+        "",
+        "{}",
+        "[]",
+        r#"{"report":1}"#,
+        r#"{"report":"e30"}"#,
+        r#"{"evidence":{}}"#,
+        r#"{"SnpReport":"*"}"#,
+    ] {
+        evidence_file(bad.as_bytes()).unwrap_err();
+    }
+    assert_eq!(evidence_file(&vec![b' '; (1 << 20) + 1]), Err(NotEvidence::TooLarge));
+}
+
+#[test]
+fn reads_tokens_and_their_claims() {
+    // {"alg":"RS256"}.{"iss":"a"}
+    let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.AA";
+    let expected = json!({ "iss": "a" });
+    for file in [
+        jwt.to_owned(),
+        format!("{jwt}\n"),
+        json!({ "token": jwt }).to_string(),
+        expected.to_string(),
+    ] {
+        assert_eq!(Value::Object(token_file(file.as_bytes()).unwrap()), expected);
+    }
+    for bad in ["", "a.b", "a.b.c", "eyJh.W10.AA", "{"] {
+        assert_eq!(token_file(bad.as_bytes()), Err(NotToken::Form), "{bad}");
+    }
+}
+
+fn corpus(test: &str, path: &str) -> Option<Vec<u8>> {
+    let folder = std::env::var_os("VOUCHSAFE_CORPUS").map_or_else(
+        || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/corpus")),
+        std::path::PathBuf::from,
+    );
+    let found = std::fs::read(folder.join(path)).ok();
+    if found.is_none() {
+        eprintln!("corpus absent: {test}");
+    }
+    found
+}
+
+/// The real body of a real request, under AMD's and Microsoft's roots.
+#[test]
+fn corpus_real_evidence_is_explained() {
+    let Some(body) = corpus(
+        "corpus_real_evidence_is_explained",
+        "azure-cleanroom/insecure-virtual/encryption/maa-request.json",
+    ) else {
+        return;
+    };
+    let prod = Manifest::parse("prod.toml", PROD).unwrap();
+    let material = evidence_file(&body).unwrap();
+    let subject = Subject::of_evidence(&material, &prod.anchors(), now());
+    assert!(
+        subject.steps.iter().all(|step| step.outcome == Outcome::Passes),
+        "{:?}",
+        subject.steps
+    );
+    let host_data = subject.claims["x-ms-sevsnpvm-hostdata"].as_str().unwrap();
+    assert_eq!(host_data, "73973b78d70cc68353426de188db5dfc57e5b766e399935fb73a61127ea26d20");
+    let today = "2026-11-22".parse().unwrap();
+    let explained = master_key(&prod, &known(host_data), &subject, now(), today).unwrap();
+    insta::assert_snapshot!(text(&explained));
+    let explained = secret(&prod, &material, "payments/database", now()).unwrap();
+    insta::assert_snapshot!(text(&explained));
+}
+
+/// A real token of a confidential virtual machine, whose claims of the silicon are one level down.
+#[test]
+fn corpus_a_real_token_is_explained() {
+    let test = "corpus_a_real_token_is_explained";
+    let Some(token) = corpus(test, "maa-tokens/cvm-sharedwus-2022.jwt") else { return };
+    let prod = Manifest::parse("prod.toml", PROD).unwrap();
+    let subject = Subject::of_token(token_file(&token).unwrap());
+    let own = known(&"1".repeat(64));
+    let today = "2026-11-22".parse().unwrap();
+    let explained = master_key(&prod, &own, &subject, now(), today).unwrap();
+    assert_eq!(refusing(&explained), ["attestation policy", "release policy", "validity"]);
+    insta::assert_snapshot!(text(&explained));
+}
