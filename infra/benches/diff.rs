@@ -1,6 +1,5 @@
 //! How long it takes to say what a change means, from 100 workloads to 10,000, with five secrets each.
 
-#![expect(missing_docs, reason = "criterion's macros make functions")]
 #![expect(clippy::unwrap_used, reason = "a bench may fail")]
 
 use std::collections::BTreeMap;
@@ -60,9 +59,11 @@ fn curve(criterion: &mut Criterion) {
             assert!(compare(&old, &new).changes.len() >= usize::try_from(workloads / 5).unwrap());
             group.throughput(Throughput::Elements(workloads.into()));
             group.bench_function(BenchmarkId::from_parameter(workloads), |b| match whole {
-                false => b.iter(|| compare(black_box(&old), black_box(&new))),
+                false => {
+                    b.iter(|| compare(black_box(&old), black_box(&new)));
+                }
                 true => {
-                    b.iter(|| compare(&parse(black_box(&texts[0])), &parse(black_box(&texts[1]))))
+                    b.iter(|| compare(&parse(black_box(&texts[0])), &parse(black_box(&texts[1]))));
                 }
             });
         }

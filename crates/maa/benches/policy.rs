@@ -1,6 +1,5 @@
 //! How long the policies of `manifests/prod.toml` take, as text and as they are: what an answer of `explain` costs.
 
-#![expect(missing_docs, reason = "criterion's macros make functions")]
 #![expect(clippy::unwrap_used, reason = "a bench may fail")]
 
 use std::hint::black_box;
