@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    ChangeError, CommitError, Committed, Damage, FirstHeader, Hash, Head, Rekey, StorageError,
+    ChangeError, CommitError, Committed, Damage, FirstHeader, Hash, Head, Key, Rekey, StorageError,
     Transaction,
     body::{Change, Content},
     commit::{Draft, Sealed},
@@ -195,8 +195,7 @@ impl Writer {
         match self.shared.coverage.check(head) {
             Ok(()) => self.write(batch.waiting).await,
             Err(Exceeded { anchored }) => {
-                let replies = batch.waiting.into_iter().map(|(_, reply)| reply).collect();
-                refuse_all(replies, || CommitError::Uncovered { anchored, head });
+                refuse_all(replies(batch.waiting), || CommitError::Uncovered { anchored, head });
             }
         }
     }
@@ -225,28 +224,48 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes what waits, in as few commits as it takes. A conflict is answered when it is one with what is durable, and was looked at after whoever waits had asked:
+    /// a conflict with a transaction beside it waits until that one is durable, and before the first one the log is followed to its end.
     async fn write(&mut self, mut waiting: Vec<Waiting>) {
+        let mut looked = Looked::NotYet;
         loop {
-            waiting = self.check(waiting);
-            if waiting.is_empty() {
+            let Checked { kept, later, conflicts } = self.check(waiting);
+            if !conflicts.is_empty() && looked == Looked::NotYet {
+                waiting =
+                    conflicts.into_iter().map(|(_, one)| one).chain(kept).chain(later).collect();
+                if let Err(halt) = self.follow().await {
+                    return refuse_all(replies(waiting), self.explain(halt));
+                }
+                looked = Looked::AtTheEnd;
+                continue;
+            }
+            for (key, (_, reply)) in conflicts {
+                answer(reply, Err(CommitError::Conflict { key }));
+            }
+            if kept.is_empty() {
                 return;
             }
-            let (transactions, replies): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+            let (transactions, answers): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
             let after = self.shared.read_state(State::head);
             let n = after.n.saturating_add(1);
             let references: Vec<&Transaction> = transactions.iter().collect();
             let content = Content { identity: None, transactions: &references, change: None };
             let bytes = match self.seal(after, content) {
                 Ok(bytes) => bytes,
-                Err(fault) => return refuse_all(replies, || CommitError::Seal(fault)),
+                Err(fault) => {
+                    let all = answers.into_iter().chain(replies(later)).collect();
+                    return refuse_all(all, || CommitError::Seal(fault));
+                }
             };
             let halt = match self.shared.log.send(n, &bytes).await {
                 Sent::Kept => {
                     let (head, applied) = self.apply(&bytes, n, &transactions);
-                    for (reply, one) in replies.into_iter().zip(applied) {
+                    for (reply, one) in answers.into_iter().zip(applied) {
                         answer(reply, Ok((Committed { head, version: one.version }, one.audited)));
                     }
-                    return;
+                    looked = Looked::AtTheEnd;
+                    waiting = later;
+                    continue;
                 }
                 Sent::Lost(winner) => match self.adopt(&winner).await {
                     Ok(()) => self.follow().await.err(),
@@ -255,41 +274,43 @@ impl Writer {
                 Sent::InDoubt(fault) => {
                     self.doubt = Some(Attempt { n, bytes, transactions });
                     let fault = Arc::new(fault);
-                    return refuse_all(replies, || CommitError::InDoubt(Arc::clone(&fault)));
+                    refuse_all(answers, || CommitError::InDoubt(Arc::clone(&fault)));
+                    return refuse_all(replies(later), || {
+                        CommitError::Unavailable(Arc::clone(&fault))
+                    });
                 }
             };
+            waiting = transactions.into_iter().zip(answers).chain(later).collect();
             if let Some(halt) = halt {
-                return refuse_all(replies, self.explain(halt));
+                return refuse_all(replies(waiting), self.explain(halt));
             }
-            waiting = transactions.into_iter().zip(replies).collect();
+            looked = Looked::AtTheEnd;
         }
     }
 
-    /// Refuses what cannot be written; what is left goes together.
-    fn check(&self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+    /// Refuses what can never be written, and sorts the rest.
+    fn check(&self, waiting: Vec<Waiting>) -> Checked {
         self.shared.read_state(|state| {
+            let nothing = Pending::after(state);
             let mut pending = Pending::after(state);
-            let mut kept = Vec::with_capacity(waiting.len());
+            let mut checked = Checked::default();
             for (transaction, reply) in waiting {
                 let size = transaction.size();
-                let fault = if transaction.is_empty() {
-                    Some(CommitError::Empty)
+                if transaction.is_empty() {
+                    answer(reply, Err(CommitError::Empty));
                 } else if size > MOST_OF_A_TRANSACTION {
-                    Some(CommitError::TooLarge { size, most: MOST_OF_A_TRANSACTION })
-                } else {
-                    state
-                        .check(&transaction, &pending)
-                        .err()
-                        .map(|key| CommitError::Conflict { key })
-                };
-                if let Some(fault) = fault {
-                    answer(reply, Err(fault));
-                } else {
+                    let most = MOST_OF_A_TRANSACTION;
+                    answer(reply, Err(CommitError::TooLarge { size, most }));
+                } else if state.check(&transaction, &pending).is_ok() {
                     pending.add(&transaction);
-                    kept.push((transaction, reply));
+                    checked.kept.push((transaction, reply));
+                } else if let Err(key) = state.check(&transaction, &nothing) {
+                    checked.conflicts.push((key, (transaction, reply)));
+                } else {
+                    checked.later.push((transaction, reply));
                 }
             }
-            kept
+            checked
         })
     }
 
@@ -405,6 +426,28 @@ impl Batch {
         }
         refuse_all(self.waiting.into_iter().map(|(_, reply)| reply).collect(), fault);
     }
+}
+
+/// What can be written now, and what cannot.
+#[derive(Default)]
+struct Checked {
+    /// These go together.
+    kept: Vec<Waiting>,
+    /// In conflict with one of those, and not with the state.
+    later: Vec<Waiting>,
+    /// In conflict with the state, over this key.
+    conflicts: Vec<(Key, Waiting)>,
+}
+
+/// Whether the state was the end of the log at some moment since a batch was taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    NotYet,
+    AtTheEnd,
+}
+
+fn replies(waiting: Vec<Waiting>) -> Vec<Reply<(Committed, u64)>> {
+    waiting.into_iter().map(|(_, reply)| reply).collect()
 }
 
 fn refuse_all<T>(replies: Vec<Reply<T>>, fault: impl Fn() -> CommitError) {

@@ -225,3 +225,58 @@ async fn a_snapshot_that_dies_anywhere_is_done_or_not() {
 async fn a_compaction_that_dies_anywhere_is_done_or_goes_on() {
     dies(|world| Way::Compact(&world.anchors), 6).await;
 }
+
+#[tokio::test]
+async fn a_header_that_was_tampered_with_is_refused_by_name() {
+    use object_store::{ObjectStoreExt, path::Path};
+    use store::Damage;
+
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    store.rotate().await.unwrap();
+    store.rotate().await.unwrap();
+    store.commit(put("a", b"1")).await.unwrap();
+    store.raise_anchor(&world.anchors).await.unwrap();
+    let names = super::saved::names(&world.objects, "keyring").await;
+    let whole: Vec<_> = {
+        let mut whole = Vec::new();
+        for path in &names {
+            whole.push(world.objects.get(path).await.unwrap().bytes().await.unwrap());
+        }
+        whole
+    };
+    assert_eq!(names.len(), 2);
+    for (i, path) in names.iter().enumerate() {
+        let mut bad = vec![whole[1 - i].to_vec(), Vec::new(), b"{}".to_vec()];
+        for at in [0, whole[i].len() / 3, whole[i].len() / 2, whole[i].len() - 1] {
+            let mut flipped = whole[i].to_vec();
+            flipped[at] ^= 1;
+            bad.extend([flipped, whole[i][..at].to_vec()]);
+        }
+        for bytes in bad {
+            let objects = super::adversary::copy(&world.objects, |_| true).await;
+            objects.put(path, bytes.into()).await.unwrap();
+            let refused = open(&objects, &world, &world.root).await.err().unwrap();
+            let OpenError::Damaged(Damage::Header { object, .. }) = refused else {
+                panic!("{refused}")
+            };
+            assert_eq!(object, path.as_ref());
+        }
+        let objects = super::adversary::copy(&world.objects, |at| at != path).await;
+        let refused = open(&objects, &world, &world.root).await.err().unwrap();
+        let OpenError::Damaged(Damage::MissingHeader { object }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(object, path.as_ref());
+    }
+    // Junk beside them, and the headers of another store, are passed over.
+    let (stranger, other) = World::birth(Arc::new(InMemory::new())).await;
+    other.rotate().await.unwrap();
+    for path in super::saved::names(&stranger.objects, "keyring").await {
+        let bytes = stranger.objects.get(&path).await.unwrap().bytes().await.unwrap();
+        world.objects.put(&path, bytes.into()).await.unwrap();
+    }
+    let junk = "keyring/4294967295-4294967295-".to_owned() + &"0".repeat(64);
+    world.objects.put(&Path::from(junk), "junk".into()).await.unwrap();
+    world.objects.put(&Path::from("keyring/junk"), "junk".into()).await.unwrap();
+    assert_eq!(world.open().await.unwrap().head(), store.head());
+}

@@ -45,12 +45,17 @@ fn same(one: &Store, other: &Store) {
     assert_eq!(one.prove_growth(7, 60), other.prove_growth(7, 60));
 }
 
-async fn snapshots(objects: &Arc<dyn ObjectStore>) -> Vec<Path> {
+/// What lies in a folder, in order.
+pub(super) async fn names(objects: &Arc<dyn ObjectStore>, folder: &str) -> Vec<Path> {
     use futures::TryStreamExt;
-    let listed = objects.list(Some(&Path::from("snapshot")));
+    let listed = objects.list(Some(&Path::from(folder)));
     let mut paths: Vec<Path> = listed.map_ok(|meta| meta.location).try_collect().await.unwrap();
     paths.sort();
     paths
+}
+
+async fn snapshots(objects: &Arc<dyn ObjectStore>) -> Vec<Path> {
+    names(objects, "snapshot").await
 }
 
 #[tokio::test]
