@@ -25,6 +25,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "release_policy", run: targets::maa::release_policy },
     Target { name: "release_policy_evaluation", run: targets::maa::release_evaluation },
     Target { name: "snp_report", run: targets::evidence::snp_report },
+    Target { name: "store_checkpoint", run: targets::store::checkpoint },
+    Target { name: "store_commit", run: targets::store::commit },
+    Target { name: "store_snapshot", run: targets::store::snapshot },
 ];
 
 /// The target of that name.

@@ -144,6 +144,12 @@ impl IdentityId {
     }
 }
 
+impl From<Hash> for IdentityId {
+    fn from(hash: Hash) -> Self {
+        Self(hash)
+    }
+}
+
 impl fmt::Display for IdentityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

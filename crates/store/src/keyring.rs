@@ -58,6 +58,12 @@ impl Keyring {
         Ok(Self { newest: KeyId(1), keys: BTreeMap::from([(KeyId(1), BarrierKey(key))]) })
     }
 
+    /// One that nobody uses.
+    pub(crate) fn example() -> Self {
+        let key = BarrierKey(SecretBox::default());
+        Self { newest: KeyId(1), keys: BTreeMap::from([(KeyId(1), key)]) }
+    }
+
     /// The same keys.
     pub(crate) fn copy(&self) -> Self {
         let keys = self.keys.iter().map(|(id, key)| (*id, key.copy())).collect();

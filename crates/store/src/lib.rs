@@ -24,6 +24,7 @@ mod entry;
 mod error;
 mod export;
 mod first;
+pub mod formats;
 mod identity;
 mod keyring;
 mod keys;

@@ -59,6 +59,11 @@ impl Name {
         Ok(Self { n, attempt })
     }
 
+    /// One that nobody stores.
+    pub(crate) fn example() -> Self {
+        Self { n: 9, attempt: [7; ATTEMPT_LENGTH] }
+    }
+
     pub(crate) fn folder(&self) -> String {
         format!("{FOLDER}/{:020}-{}", self.n, hex::encode(self.attempt))
     }

@@ -4,3 +4,4 @@ pub(crate) mod evidence;
 pub(crate) mod explain;
 pub(crate) mod maa;
 pub(crate) mod manifest;
+pub(crate) mod store;

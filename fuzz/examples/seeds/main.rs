@@ -6,6 +6,8 @@ use std::path::Path;
 
 use forged_root::{Chip, Product, ReportFields, Tcb};
 
+mod store_seeds;
+
 fn main() -> std::io::Result<()> {
     for (product, name) in
         [(Product::Milan, "milan"), (Product::Genoa, "genoa"), (Product::Turin, "turin")]
@@ -14,7 +16,7 @@ fn main() -> std::io::Result<()> {
         let report = Chip::new(product, name, tcb).sign(&ReportFields::new(product, tcb));
         seed("snp_report", name, &report)?;
     }
-    Ok(())
+    store_seeds::write()
 }
 
 fn seed(target: &str, name: &str, bytes: &[u8]) -> std::io::Result<()> {
