@@ -24,6 +24,23 @@ pub fn python() -> anyhow::Result<PathBuf> {
     Ok(peers.join("bin/python"))
 }
 
+/// A program of npm, run by `node`: `name` as its package calls it.
+///
+/// # Errors
+/// It is not installed, or is not what is wanted; the error says how to install it.
+pub fn node(name: &str) -> anyhow::Result<Command> {
+    let peers = programs::workspace().join("target/peers-node");
+    let installed = std::fs::read_to_string(peers.join("installed.json")).unwrap_or_default();
+    ensure!(
+        installed == include_str!("../peers/package.json"),
+        "the peers of npm are not installed as e2e/peers/package.json has them; run `cargo xtask setup`"
+    );
+    let mut command = Command::new(peers.join("node_modules/.bin").join(name));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
 /// A script of `e2e/peers/`, prepared to run; nothing of our own environment reaches it but `PATH`.
 ///
 /// # Errors

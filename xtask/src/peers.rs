@@ -15,10 +15,14 @@ const DEBIAN: &[(&str, &str)] =
 /// Python packages, with the version of each and of what it needs.
 const PYTHON: &str = include_str!("../../e2e/peers/requirements.txt");
 
+/// Packages of npm: Microsoft's emulator of Blob.
+const NODE: &str = include_str!("../../e2e/peers/package.json");
+
 /// Installs what is missing.
 pub(crate) fn setup() -> anyhow::Result<()> {
     debian()?;
-    python()
+    python()?;
+    node()
 }
 
 fn debian() -> anyhow::Result<()> {
@@ -30,6 +34,9 @@ fn debian() -> anyhow::Result<()> {
     // Debian keeps the part of Python that makes virtual environments apart.
     if !succeeds("python3", &["-c", "import ensurepip, venv"]) {
         missing.push("python3-venv");
+    }
+    if !process::exists("npm") {
+        missing.extend(["nodejs", "npm"]);
     }
     if missing.is_empty() {
         return Ok(());
@@ -87,5 +94,21 @@ fn python() -> anyhow::Result<()> {
     args.extend(packages);
     process::run(venv.join("bin/python"), args)?;
     std::fs::write(stamp, PYTHON)?;
+    Ok(())
+}
+
+/// The packages of npm, in a folder of the ignored build folder. The stamp is written last, as for Python.
+fn node() -> anyhow::Result<()> {
+    let folder = paths::root().join("target/peers-node");
+    let stamp = folder.join("installed.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == NODE) {
+        return Ok(());
+    }
+    process::say(&format!("installing with npm into {}: azurite", folder.display()));
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package.json"), NODE)?;
+    let prefix = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
+    process::run("npm", prefix.iter().map(AsRef::as_ref).chain([folder.as_os_str()]))?;
+    std::fs::write(stamp, NODE)?;
     Ok(())
 }
