@@ -116,6 +116,8 @@ fn policy_for(layout: &Path) -> anyhow::Result<String> {
         user: UserRule::any(),
         working_dir: "/".to_owned(),
         privileges: Privileges::Default,
+        exec_processes: Vec::new(),
+        signals: Vec::new(),
     };
     Ok(GroupPolicy::new(Mode::Production, vec![container])?.render())
 }

@@ -77,6 +77,8 @@ impl ServerGroup {
             user: UserRule::ids(0, 0),
             working_dir: image.working_dir.clone(),
             privileges: Privileges::Dropped,
+            exec_processes: Vec::new(),
+            signals: Vec::new(),
         };
         let policy = GroupPolicy::new(Mode::Production, vec![container])?;
         let text = policy.render();

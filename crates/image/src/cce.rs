@@ -7,17 +7,26 @@
 //!
 //! [`GroupPolicy::enforce`] decides as the guest's framework does, and names what differs.
 
+mod arm;
 mod container;
+mod definition;
 mod enforce;
+mod expression;
+mod fragments;
 mod ours;
 mod rego;
 
+pub use self::arm::{ArmError, ArmGroup};
 pub use self::container::{
     Capabilities, Container, EnvironmentRule, ExecProcess, Fragment, IdName, IdStrategy, Mount,
     Required, Strategy, UserRule,
 };
+pub use self::definition::{Definition, DefinitionError};
 pub use self::enforce::{Identity, Permitted, Refused, Started};
-pub use self::ours::{ContainerSpec, Privileges, Volume, VolumeAccess, default_capabilities};
+pub use self::fragments::FragmentsError;
+pub use self::ours::{
+    ContainerSpec, Escalation, Privileges, Volume, VolumeAccess, default_capabilities,
+};
 pub use self::rego::{NotOurs, host_data};
 
 /// What a whole container group may run.
@@ -67,13 +76,22 @@ pub enum PolicyError {
 impl GroupPolicy {
     /// The policy of a group: its containers, the pause container and the infrastructure's fragment.
     pub fn new(mode: Mode, containers: Vec<ContainerSpec>) -> Result<Self, PolicyError> {
+        Self::with_fragments(mode, containers, vec![Fragment::infrastructure()])
+    }
+
+    /// The same with other fragments; without the infrastructure's no sidecar of the service can start.
+    pub fn with_fragments(
+        mode: Mode,
+        containers: Vec<ContainerSpec>,
+        fragments: Vec<Fragment>,
+    ) -> Result<Self, PolicyError> {
         if containers.is_empty() {
             return Err(PolicyError::Empty);
         }
         let mut containers: Vec<_> =
             containers.into_iter().map(|spec| Container::new(spec, mode)).collect();
         containers.push(Container::pause());
-        Self::checked(mode, vec![Fragment::infrastructure()], containers)
+        Self::checked(mode, fragments, containers)
     }
 
     fn checked(
@@ -114,5 +132,7 @@ impl GroupPolicy {
     }
 }
 
+#[cfg(test)]
+mod derive_tests;
 #[cfg(test)]
 mod tests;

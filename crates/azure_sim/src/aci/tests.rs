@@ -82,6 +82,8 @@ async fn world() -> World {
         user: UserRule::any(),
         working_dir: "/".to_owned(),
         privileges: Privileges::Default,
+        exec_processes: Vec::new(),
+        signals: Vec::new(),
     };
     let policy = GroupPolicy::new(Mode::Production, vec![container]).unwrap().render();
     World { bench, reference, policy, identity }

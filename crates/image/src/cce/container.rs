@@ -74,7 +74,6 @@ pub enum Required {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct ExecProcess {
-    pub allow_stdio_access: bool,
     pub command: Vec<String>,
     pub signals: Vec<i32>,
 }
@@ -156,6 +155,21 @@ impl Container {
         &self.env_rules
     }
 
+    /// Processes that may be run in it from outside.
+    pub fn exec_processes(&self) -> &[ExecProcess] {
+        &self.exec_processes
+    }
+
+    /// Signals that may be sent to it from outside.
+    pub fn signals(&self) -> &[i32] {
+        &self.signals
+    }
+
+    /// The capabilities that it may have.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
     /// What may be mounted.
     pub fn mounts(&self) -> &[Mount] {
         &self.mounts
@@ -221,19 +235,43 @@ impl EnvironmentRule {
     pub fn pattern(&self) -> &str {
         &self.pattern
     }
+
+    /// The part before the first equals sign, which of a pattern is one too.
+    pub(super) fn name(&self) -> &str {
+        self.pattern.split_once('=').map_or(self.pattern.as_str(), |(name, _)| name)
+    }
 }
 
 impl UserRule {
     /// Whoever the image says.
     pub fn any() -> Self {
-        let any = IdName { pattern: String::new(), strategy: IdStrategy::Any };
-        Self { group_idnames: vec![any.clone()], umask: UMASK.to_owned(), user_idname: any }
+        Self::of(IdName::any(), IdName::any())
     }
 
     /// One user and one group, by number.
     pub fn ids(user: u32, group: u32) -> Self {
-        let id = |id: u32| IdName { pattern: id.to_string(), strategy: IdStrategy::Id };
-        Self { group_idnames: vec![id(group)], umask: UMASK.to_owned(), user_idname: id(user) }
+        Self::of(IdName::id(user), IdName::id(group))
+    }
+
+    pub(super) fn of(user: IdName, group: IdName) -> Self {
+        Self { group_idnames: vec![group], umask: UMASK.to_owned(), user_idname: user }
+    }
+}
+
+impl IdName {
+    pub(super) fn any() -> Self {
+        Self { pattern: String::new(), strategy: IdStrategy::Any }
+    }
+
+    pub(super) fn id(id: u32) -> Self {
+        Self { pattern: id.to_string(), strategy: IdStrategy::Id }
+    }
+
+    /// A number or a name, as image configurations have them.
+    pub(super) fn of(text: &str) -> Self {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let strategy = if digits { IdStrategy::Id } else { IdStrategy::Name };
+        Self { pattern: text.to_owned(), strategy }
     }
 }
 

@@ -27,15 +27,37 @@ pub struct ContainerSpec {
     pub working_dir: String,
     /// What it may do to the kernel.
     pub privileges: Privileges,
+    /// Commands that may be run in it from outside, as probes are.
+    pub exec_processes: Vec<ExecProcess>,
+    /// Signals that may be sent to it from outside.
+    pub signals: Vec<i32>,
 }
 
 /// What a process may do beyond its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Privileges {
     /// The service's defaults.
     Default,
     /// No capabilities and no way to gain any. The container must be asked for with a security context that says so.
     Dropped,
+    /// The service's defaults, changed by a security context.
+    Asked {
+        /// Names to have besides.
+        add: Vec<String>,
+        /// Names not to have; `ALL` is every one.
+        drop: Vec<String>,
+        /// Whether privileges can be gained on the way.
+        escalation: Escalation,
+    },
+}
+
+/// Whether a process may gain privileges that its parent does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escalation {
+    /// It may, as the service's default is.
+    Possible,
+    /// It may not: `no_new_privileges`.
+    Impossible,
 }
 
 /// A volume that a container sees.
@@ -59,16 +81,22 @@ pub enum VolumeAccess {
 impl Container {
     pub(super) fn new(spec: ContainerSpec, mode: Mode) -> Self {
         let mut env_rules = spec.environment;
-        env_rules.push(EnvironmentRule::literal("TERM=xterm", Required::No));
-        env_rules.extend(SERVICE_ENVIRONMENT.iter().map(|pattern| EnvironmentRule::re2(pattern)));
-        let mut exec_processes = Vec::new();
+        let service = SERVICE_ENVIRONMENT.iter().map(|pattern| EnvironmentRule::re2(pattern));
+        let service =
+            [EnvironmentRule::literal("TERM=xterm", Required::No)].into_iter().chain(service);
+        // A variable that the container sets itself has no other value.
+        let others = service.filter(|rule| env_rules.iter().all(|own| own.name() != rule.name()));
+        let others: Vec<_> = others.collect();
+        env_rules.extend(others);
+        let mut exec_processes = spec.exec_processes;
         if mode == Mode::InsecureDebug {
             env_rules.push(EnvironmentRule::re2(".+=.+"));
-            exec_processes.extend(["/bin/sh", "/bin/bash"].map(|shell| ExecProcess {
-                allow_stdio_access: true,
-                command: vec![shell.to_owned()],
-                signals: Vec::new(),
-            }));
+            exec_processes.extend(
+                ["/bin/sh", "/bin/bash"].map(|shell| ExecProcess {
+                    command: vec![shell.to_owned()],
+                    signals: Vec::new(),
+                }),
+            );
         }
         let resolver =
             Mount::new("resolvconf", "/etc/resolv.conf".to_owned(), VolumeAccess::ReadWrite);
@@ -77,10 +105,8 @@ impl Container {
         Self {
             allow_elevated: false,
             allow_stdio_access: true,
-            capabilities: match spec.privileges {
-                Privileges::Default => Capabilities::default_sorted(),
-                Privileges::Dropped => Capabilities::default(),
-            },
+            no_new_privileges: spec.privileges.escalation() == Escalation::Impossible,
+            capabilities: spec.privileges.capabilities(),
             command: spec.command,
             env_rules,
             exec_processes,
@@ -88,9 +114,8 @@ impl Container {
             layers: spec.layers,
             mounts,
             name: Some(spec.name),
-            no_new_privileges: spec.privileges == Privileges::Dropped,
             seccomp_profile_sha256: String::new(),
-            signals: Vec::new(),
+            signals: spec.signals,
             user: spec.user,
             working_dir: spec.working_dir,
         }
@@ -102,7 +127,9 @@ impl Container {
         Self {
             allow_elevated: false,
             allow_stdio_access: true,
-            capabilities: Capabilities::unprivileged(DEFAULT_CAPABILITIES),
+            capabilities: Capabilities::unprivileged(
+                DEFAULT_CAPABILITIES.map(str::to_owned).to_vec(),
+            ),
             command: vec!["/pause".to_owned()],
             env_rules: vec![
                 EnvironmentRule::literal(path, Required::Yes),
@@ -118,6 +145,32 @@ impl Container {
             signals: Vec::new(),
             user: UserRule::any(),
             working_dir: "/".to_owned(),
+        }
+    }
+}
+
+impl Privileges {
+    fn capabilities(&self) -> Capabilities {
+        match self {
+            Self::Default => Capabilities::default_sorted(),
+            Self::Dropped => Capabilities::default(),
+            Self::Asked { add, drop, .. } => {
+                let names = DEFAULT_CAPABILITIES.iter().map(|name| (*name).to_owned());
+                let mut names: Vec<_> = names.chain(add.iter().cloned()).collect();
+                let all = drop.iter().any(|name| name == "ALL");
+                names.retain(|name| !all && !drop.contains(name));
+                names.sort_unstable();
+                names.dedup();
+                Capabilities::unprivileged(names)
+            }
+        }
+    }
+
+    fn escalation(&self) -> Escalation {
+        match self {
+            Self::Default => Escalation::Possible,
+            Self::Dropped => Escalation::Impossible,
+            Self::Asked { escalation, .. } => *escalation,
         }
     }
 }
@@ -154,11 +207,10 @@ impl Capabilities {
     pub(super) fn default_sorted() -> Self {
         let mut sorted = DEFAULT_CAPABILITIES;
         sorted.sort_unstable();
-        Self::unprivileged(sorted)
+        Self::unprivileged(sorted.map(str::to_owned).to_vec())
     }
 
-    fn unprivileged(names: [&str; 14]) -> Self {
-        let names = names.map(str::to_owned).to_vec();
+    fn unprivileged(names: Vec<String>) -> Self {
         Self {
             bounding: names.clone(),
             effective: names.clone(),
@@ -170,7 +222,7 @@ impl Capabilities {
 
 impl Fragment {
     /// Microsoft's sidecars, which every group on the service has.
-    pub(super) fn infrastructure() -> Self {
+    pub fn infrastructure() -> Self {
         Self {
             feed: "mcr.microsoft.com/aci/aci-cc-infra-fragment".to_owned(),
             includes: vec!["containers".to_owned(), "fragments".to_owned()],

@@ -1,6 +1,6 @@
 use super::*;
 
-fn spec() -> ContainerSpec {
+pub(super) fn spec() -> ContainerSpec {
     ContainerSpec {
         name: "server".to_owned(),
         image: "registry.example/vouchsafe@sha256:00".to_owned(),
@@ -17,6 +17,8 @@ fn spec() -> ContainerSpec {
         user: UserRule::ids(65_532, 65_532),
         working_dir: "/".to_owned(),
         privileges: Privileges::Dropped,
+        exec_processes: Vec::new(),
+        signals: Vec::new(),
     }
 }
 
@@ -67,7 +69,7 @@ fn renders_a_group_with_server_and_pause_container() {
 fn renders_debug_as_the_reference_tool_does() {
     let debug = GroupPolicy::new(Mode::InsecureDebug, vec![spec()]).unwrap().render();
     assert!(debug.contains(r#"{"pattern":".+=.+","required":false,"strategy":"re2"}"#));
-    assert!(debug.contains(r#"{"allow_stdio_access":true,"command":["/bin/sh"],"signals":[]}"#));
+    assert!(debug.contains(r#"{"command":["/bin/sh"],"signals":[]}"#));
     assert!(debug.contains("allow_dump_stacks := true\nallow_runtime_logging := true\n"));
     assert_eq!(GroupPolicy::parse(&debug).unwrap().mode(), Mode::InsecureDebug);
 }
@@ -239,7 +241,7 @@ fn refuses_groups_that_cannot_be() {
     );
 }
 
-fn corpus(name: &str, test: &str) -> Option<String> {
+pub(super) fn corpus(name: &str, test: &str) -> Option<String> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus");
     let root = std::env::var("VOUCHSAFE_CORPUS").unwrap_or_else(|_| default.to_owned());
     let text = std::fs::read_to_string(format!("{root}/{name}")).ok();

@@ -205,6 +205,13 @@ impl Config {
         directory.filter(|directory| !directory.is_empty()).unwrap_or("/")
     }
 
+    /// The signal that stops it, as the image has it.
+    pub fn stop_signal(&self) -> Option<&str> {
+        let signal =
+            self.document.config().as_ref().and_then(|config| config.stop_signal().as_deref());
+        signal.filter(|signal| !signal.is_empty())
+    }
+
     /// `USER[:GROUP]`, names or numbers, as the image has it.
     pub fn user(&self) -> Option<&str> {
         let user = self.document.config().as_ref().and_then(|config| config.user().as_deref());
