@@ -114,7 +114,7 @@ pub enum Piece {
 
 /// Reads an archive, entry by entry.
 pub struct Reader<R> {
-    input: BufReader<R>,
+    input: Counted<R>,
     /// Bytes of the current entry still in the input.
     stored: u64,
     /// Padding after them.
@@ -126,8 +126,13 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// Starts at the beginning of an archive.
     pub fn new(input: R) -> Self {
+        Self::with_capacity(BUFFER, input)
+    }
+
+    /// The same with a buffer of so many bytes.
+    pub(crate) fn with_capacity(bytes: usize, input: R) -> Self {
         Self {
-            input: BufReader::with_capacity(BUFFER, input),
+            input: Counted { input: BufReader::with_capacity(bytes, input), position: 0 },
             stored: 0,
             padding: 0,
             holes: None,
@@ -183,6 +188,13 @@ impl<R: Read> Reader<R> {
     /// The input, wherever reading stopped.
     pub fn into_inner(self) -> impl Read {
         self.input
+    }
+
+    /// Where the current entry's contents are in the input, and how long they are with and without their padding;
+    /// `None` for a sparse file, whose contents are not in one piece.
+    pub(crate) fn contents(&self) -> Option<(u64, u64, u64)> {
+        let padded = self.stored.saturating_add(self.padding);
+        self.holes.is_none().then_some((self.input.position, self.stored, padded))
     }
 
     fn advance(&mut self) -> Result<Option<Header>, ArchiveError> {
@@ -302,6 +314,31 @@ impl<R: Read> Reader<R> {
             None | Some(ZERO) => Ok(None),
             Some(_) => Err(ArchiveError::Header("one zero block, then none")),
         }
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    input: BufReader<R>,
+    position: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.position += widen(count);
+        Ok(count)
+    }
+}
+
+impl<R: Read> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.position += widen(count);
+        self.input.consume(count);
     }
 }
 

@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod extent;
 mod finish;
+mod hasher;
 mod inode;
 mod sort;
 mod tree;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::error::shown;
 pub use self::error::{LayerError, LayerFault};
+pub use self::hasher::Cores;
 pub use self::inode::ENTRIES_MAX;
 
 /// The root of a layer's dm-verity tree, as policies name layers.
@@ -45,11 +47,37 @@ pub struct LayerMeasurement {
     pub ext4_size: u64,
 }
 
-/// Measures one uncompressed layer archive.
+/// Measures one uncompressed layer archive, on two cores.
 pub fn measure(tar: impl Read) -> Result<LayerMeasurement, LayerError> {
-    let (mut tree, blocks) = convert::convert(tar, verity::Tree::new())?;
+    measure_on(Cores::Two, tar)
+}
+
+/// Measures one uncompressed layer archive; the cores change the time it takes and nothing else.
+pub fn measure_on(cores: Cores, tar: impl Read) -> Result<LayerMeasurement, LayerError> {
+    let (mut tree, blocks) = convert::convert(tar, verity::Tree::new(cores))?;
     let root_hash = RootHash(tree.root().map_err(LayerError::whole)?);
     Ok(LayerMeasurement { root_hash, ext4_size: blocks * disk::BLOCK_U64 })
+}
+
+/// The root of the hash tree over an image as it is, for instance one that [`write_ext4`] wrote; whole blocks count.
+pub fn verity_root(cores: Cores, mut image: impl Read) -> Result<RootHash, LayerError> {
+    let mut tree = verity::Tree::new(cores);
+    let mut buffer = vec![0; disk::CHUNK];
+    loop {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let count = image.read(rest).map_err(|error| LayerError::whole(error.into()))?;
+            if count == 0 {
+                break;
+            }
+            filled += count;
+        }
+        let blocks = buffer.get(..filled).unwrap_or_default();
+        device::Device::append(&mut tree, blocks).map_err(LayerError::whole)?;
+        if filled < buffer.len() {
+            return Ok(RootHash(tree.root().map_err(LayerError::whole)?));
+        }
+    }
 }
 
 /// Writes a layer's ext4 image, the very one whose hash [`measure`] gives, and returns its size in bytes.
@@ -119,4 +147,4 @@ impl From<RootHash> for String {
 pub struct NotARootHash;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,6 +6,8 @@
 
 mod build;
 mod digest;
+mod docker;
+mod files;
 mod layer_reader;
 mod layout;
 mod measure;
@@ -13,10 +15,14 @@ mod read;
 
 pub use self::build::{Blob, BuildError, File, Image, Spec, build};
 pub use self::digest::{Digest, NotADigest};
-pub use self::layer_reader::LayerReader;
-pub use self::layout::{Layout, LayoutError, write_layout};
-pub use self::measure::{Blobs, ImageError, LayerRecord, MeasuredImage, measure};
+pub use self::docker::{DockerImage, measure_docker};
+pub use self::files::{Archive, ArchiveFault, ArchiveKind, Files, Stored};
+pub use self::layer_reader::{Found, LayerReader};
+pub use self::layout::{Directory, Layout, LayoutError, write_layout};
+pub use self::measure::{Blobs, ImageError, LayerRecord, MeasuredImage, measure, measure_layer};
 pub use self::read::{Compression, Config, Described, DocumentError, LayerBlob, Manifest};
 
+#[cfg(test)]
+mod archive_tests;
 #[cfg(test)]
 mod tests;

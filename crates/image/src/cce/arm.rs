@@ -304,21 +304,21 @@ impl<'a> At<'a> {
         self.typed(key, "a number from 0 to 4294967295", number)
     }
 
-    fn object(&self, key: &str) -> Result<Option<At<'a>>, ArmError> {
+    fn object(&self, key: &str) -> Result<Option<Self>, ArmError> {
         let object = self.typed(key, "an object", Value::as_object)?;
-        Ok(object.map(|object| At { names: self.names, path: self.at(key).0, object }))
+        Ok(object.map(|object| Self { names: self.names, path: self.at(key).0, object }))
     }
 
-    fn required_object(&self, key: &str) -> Result<At<'a>, ArmError> {
+    fn required_object(&self, key: &str) -> Result<Self, ArmError> {
         self.object(key)?.ok_or_else(|| self.at(key).expected("an object"))
     }
 
-    fn objects(&self, key: &str) -> Result<Vec<At<'a>>, ArmError> {
+    fn objects(&self, key: &str) -> Result<Vec<Self>, ArmError> {
         let list = self.typed(key, "a list", Value::as_array)?.into_iter().flatten().enumerate();
         let object = |(index, value): (usize, &'a Value)| {
             let path = format!("{}.{key}[{index}]", self.path);
             match value.as_object() {
-                Some(object) => Ok(At { names: self.names, path, object }),
+                Some(object) => Ok(Self { names: self.names, path, object }),
                 None => Err(Place(path).expected("an object")),
             }
         };

@@ -322,7 +322,7 @@ fn fragments_are_read_in_the_reference_tools_format() {
     };
     let issuer = "did:x509:0:sha256:abc::eku:1.2";
     let found = list(issuer, "r.azurecr.io/feed", "7", "containers").unwrap();
-    let spec = super::tests::spec();
+    let spec = tests::spec();
     let fragments = [vec![Fragment::infrastructure()], found.clone()].concat();
     let policy = GroupPolicy::with_fragments(Mode::Production, vec![spec], fragments).unwrap();
     assert_eq!(policy.fragments()[1], found[0]);

@@ -80,11 +80,9 @@ impl Names {
             Kind::Variable => self.variables.get(&name.to_lowercase()),
         };
         let found = found.ok_or_else(|| ExpressionError::NoValue(name.to_owned()))?;
-        match found {
-            Value::String(inner) if inner.contains('[') => {
-                Err(ExpressionError::Unsupported(inner.clone()))
-            }
-            found => Ok(found),
+        match found.as_str().filter(|inner| inner.contains('[')) {
+            Some(inner) => Err(ExpressionError::Unsupported(inner.to_owned())),
+            None => Ok(found),
         }
     }
 }

@@ -41,6 +41,11 @@ fn agrees_with_every_vector_of_the_reference() {
         });
         assert_eq!(found, expected);
         assert_eq!(measured.ext4_size, size, "{name}");
+        for cores in [Cores::One, Cores::Two] {
+            assert_eq!(measure_on(cores, tar.as_slice()).unwrap(), measured, "{name} {cores:?}");
+            let root = verity_root(cores, image.as_slice()).unwrap();
+            assert_eq!(root, measured.root_hash, "{name} {cores:?}");
+        }
     }
 }
 
@@ -207,7 +212,7 @@ fn refuses_what_the_reference_refuses() {
     refuses(&[with_xattrs(&bomb, b"f", b'0', b"")], "entry \"f\"", "image larger than 128 GiB");
 }
 
-fn reseal(mut entry: Vec<u8>) -> Vec<u8> {
+pub(crate) fn reseal(mut entry: Vec<u8>) -> Vec<u8> {
     entry[148..156].fill(b' ');
     let sum: u64 = entry[..512].iter().map(|byte| u64::from(*byte)).sum();
     entry[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());

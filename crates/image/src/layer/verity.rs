@@ -7,18 +7,17 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use aws_lc_rs::digest::{Context, SHA256};
-
 use super::device::Device;
 use super::disk::{BLOCK, Block, put};
 use super::error::LayerFault;
-
-type Hash = [u8; HASH];
+use super::hasher::{Cores, HASH, Hash, Hasher};
 
 pub(super) struct Tree {
     levels: Vec<Level>,
     zero: Hash,
-    salted: Context,
+    hasher: Hasher,
+    /// Data blocks whose hashes are not in the tree yet, because they are not made.
+    behind: u64,
 }
 
 #[derive(Default)]
@@ -34,16 +33,15 @@ struct Level {
 }
 
 impl Tree {
-    pub(super) fn new() -> Self {
-        let mut salted = Context::new(&SHA256);
-        salted.update(&[0; HASH]);
-        let mut tree = Self { levels: vec![Level::default()], zero: [0; HASH], salted };
-        tree.zero = tree.hash(&[0; BLOCK]);
-        tree
+    pub(super) fn new(cores: Cores) -> Self {
+        let hasher = Hasher::new(cores);
+        let zero = hasher.salted().hash(&[0; BLOCK]);
+        Self { levels: vec![Level::default()], zero, hasher, behind: 0 }
     }
 
     /// The root over everything appended. Held blocks are taken as they are.
     pub(super) fn root(&mut self) -> Result<Hash, LayerFault> {
+        self.catch_up()?;
         let mut at = 0;
         loop {
             if self.levels.get(at).is_some_and(|level| !level.current.is_empty()) {
@@ -142,24 +140,34 @@ impl Tree {
     }
 
     fn hash(&self, block: &[u8]) -> Hash {
-        let mut context = self.salted.clone();
-        context.update(block);
-        let mut hash = [0; HASH];
-        put(&mut hash, 0, context.finish().as_ref());
-        hash
+        self.hasher.salted().hash(block)
+    }
+
+    /// Puts the hashes that are due into the tree.
+    fn settle_due(&mut self, hashes: &[Hash]) -> Result<(), LayerFault> {
+        let due = u64::try_from(hashes.len()).map_err(|_| LayerFault::Hashed)?;
+        self.behind = self.behind.checked_sub(due).ok_or(LayerFault::Hashed)?;
+        hashes.iter().try_for_each(|hash| self.push(0, hash))
+    }
+
+    /// Waits until every hash is in the tree.
+    fn catch_up(&mut self) -> Result<(), LayerFault> {
+        let hashes = self.hasher.finish();
+        self.settle_due(&hashes)?;
+        if self.behind == 0 { Ok(()) } else { Err(LayerFault::Hashed) }
     }
 }
 
 impl Device for Tree {
     fn append(&mut self, blocks: &[u8]) -> Result<(), LayerFault> {
-        for block in blocks.chunks_exact(BLOCK) {
-            let hash = self.hash(block);
-            self.push(0, &hash)?;
-        }
-        Ok(())
+        let count = u64::try_from(blocks.len() / BLOCK).map_err(|_| LayerFault::Hashed)?;
+        self.behind += count;
+        let hashes = self.hasher.give(blocks);
+        self.settle_due(&hashes)
     }
 
     fn append_zeros(&mut self, count: u64) -> Result<(), LayerFault> {
+        self.catch_up()?;
         let zero = self.zero;
         for _ in 0..count {
             self.push(0, &zero)?;
@@ -174,15 +182,16 @@ impl Device for Tree {
     }
 
     fn release(&mut self, block: u32) -> Result<(), LayerFault> {
+        self.catch_up()?;
         self.release_at(0, u64::from(block))
     }
 
     fn rewrite(&mut self, block: u32, bytes: &Block) -> Result<(), LayerFault> {
+        self.catch_up()?;
         let hash = self.hash(bytes);
         self.settle(0, u64::from(block), &hash)
     }
 }
 
-const HASH: usize = 32;
 /// Hashes in a block.
 const FANOUT: u64 = 128;

@@ -1,26 +1,24 @@
 //! An OCI image layout in a directory. This and [`crate::unpack`] are the only places of the crate that touch files.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{
-    Arch, ImageIndex, ImageIndexBuilder, MediaType, OciLayout, OciLayoutBuilder, Os,
-    PlatformBuilder,
-};
+use oci_spec::image::{Arch, ImageIndexBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder};
 
 use super::build::{BuildError, Image};
 use super::digest::Digest;
-use super::measure::{Blobs, ImageError, document};
-use super::read::{
-    DOCKER_MANIFEST, DOCUMENT_MAX, DocumentError, Manifest, OCI_MANIFEST, described,
-};
+use super::files::{BLOBS, Files, Stored, VERSION};
+use super::measure::{Blobs, ImageError};
+use super::read::Manifest;
 
 /// A layout that can be read.
 #[derive(Debug, Clone)]
-pub struct Layout {
-    root: PathBuf,
-}
+pub struct Layout(Stored<Directory>);
+
+/// A layout's directory.
+#[derive(Debug, Clone)]
+pub struct Directory(pub PathBuf);
 
 /// Why a layout cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,48 +83,12 @@ fn index_file(image: &Image, name: &str) -> Result<Vec<u8>, BuildError> {
 impl Layout {
     /// Opens a layout of the version that we know.
     pub fn open(root: &Path) -> Result<Self, LayoutError> {
-        let layout = Self { root: root.to_owned() };
-        let version: OciLayout = layout.document("oci-layout")?;
-        if version.image_layout_version() != VERSION {
-            return Err(rule("layout is not of version 1.0.0"));
-        }
-        Ok(layout)
+        Ok(Self(Stored::open(Directory(root.to_owned()))?))
     }
 
     /// The manifest of the only image for linux on amd64.
     pub fn manifest(&self) -> Result<Manifest, LayoutError> {
-        let index: ImageIndex = self.document("index.json")?;
-        let ours = index.manifests().iter().filter(|descriptor| {
-            [OCI_MANIFEST, DOCKER_MANIFEST].contains(&descriptor.media_type().to_string().as_str())
-                && descriptor.artifact_type().is_none()
-                && descriptor.platform().as_ref().is_none_or(|platform| {
-                    *platform.os() == Os::Linux && *platform.architecture() == Arch::Amd64
-                })
-        });
-        let ours: Vec<_> = ours.collect();
-        let [descriptor] = ours.as_slice() else {
-            return Err(rule("layout does not have just one image for linux on amd64"));
-        };
-        let described = described("manifest", descriptor).map_err(ImageError::from)?;
-        let bytes = document(described, self)?;
-        Ok(Manifest::parse(&bytes, Some(described.digest)).map_err(ImageError::from)?)
-    }
-
-    fn document<T: serde::de::DeserializeOwned>(
-        &self,
-        name: &'static str,
-    ) -> Result<T, LayoutError> {
-        let path = self.root.join(name);
-        let mut bytes = Vec::new();
-        let read = fs::File::open(&path)
-            .and_then(|file| file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes));
-        read.map_err(|source| LayoutError::File { path, source })?;
-        if crate::archive::widen(bytes.len()) > DOCUMENT_MAX {
-            return Err(ImageError::from(DocumentError::TooLarge(name)).into());
-        }
-        let parsed =
-            serde_json::from_slice(&bytes).map_err(|error| DocumentError::Json(name, error));
-        Ok(parsed.map_err(ImageError::from)?)
+        Ok(self.0.manifest()?)
     }
 }
 
@@ -134,13 +96,14 @@ impl Blobs for Layout {
     type Blob = fs::File;
 
     fn open(&self, digest: Digest) -> io::Result<fs::File> {
-        fs::File::open(self.root.join(BLOBS).join(digest.hex()))
+        self.0.open_blob(digest)
     }
 }
 
-fn rule(text: &'static str) -> LayoutError {
-    ImageError::from(DocumentError::Rule(text)).into()
-}
+impl Files for Directory {
+    type File = fs::File;
 
-const BLOBS: &str = "blobs/sha256";
-const VERSION: &str = "1.0.0";
+    fn open(&self, name: &str) -> io::Result<fs::File> {
+        fs::File::open(self.0.join(name))
+    }
+}

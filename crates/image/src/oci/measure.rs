@@ -44,6 +44,9 @@ pub enum ImageError {
     /// A blob that is not there or cannot be read.
     #[error("reading blob {0}")]
     Blob(Digest, #[source] io::Error),
+    /// A file of an archive or a layout.
+    #[error("file {0:?}")]
+    File(String, #[source] io::Error),
     /// A layer that has no hash.
     #[error("layer {index} ({digest})")]
     Layer {
@@ -75,14 +78,7 @@ pub fn measure(manifest: Manifest, blobs: &impl Blobs) -> Result<MeasuredImage, 
     for (index, (layer, diff_id)) in manifest.layers().iter().zip(config.diff_ids()).enumerate() {
         let digest = layer.blob.digest;
         let blob = blobs.open(digest).map_err(|source| ImageError::Blob(digest, source))?;
-        let mut reader = LayerReader::new(*layer, *diff_id, blob);
-        let measurement = layer::measure(&mut reader).map_err(|source| ImageError::Layer {
-            index,
-            digest,
-            source,
-        })?;
-        reader.finish().map_err(|source| ImageError::Content { index, digest, source })?;
-        layers.push(LayerRecord { blob: digest, diff_id: *diff_id, measurement });
+        layers.push(record(LayerReader::new(*layer, *diff_id, blob), index, digest)?);
     }
     Ok(MeasuredImage { manifest, config, layers })
 }
@@ -107,6 +103,29 @@ impl MeasuredImage {
     pub fn root_hashes(&self) -> Vec<RootHash> {
         self.layers.iter().map(|layer| layer.measurement.root_hash).collect()
     }
+}
+
+/// Measures one layer by itself, plain or compressed.
+pub fn measure_layer(input: impl Read) -> Result<LayerRecord, ImageError> {
+    let about = Digest::of(b"");
+    let content = |source| ImageError::Content { index: 0, digest: about, source };
+    let reader = LayerReader::unnamed(None, input).map_err(content)?;
+    record(reader, 0, about)
+}
+
+/// The record of a layer, everything of it checked.
+pub(super) fn record<R: Read>(
+    mut reader: LayerReader<R>,
+    index: usize,
+    digest: Digest,
+) -> Result<LayerRecord, ImageError> {
+    let measurement = layer::measure(&mut reader).map_err(|source| ImageError::Layer {
+        index,
+        digest,
+        source,
+    })?;
+    let found = reader.finish().map_err(|source| ImageError::Content { index, digest, source })?;
+    Ok(LayerRecord { blob: found.blob, diff_id: found.diff_id, measurement })
 }
 
 /// A small blob's bytes, as many as it should have.

@@ -156,6 +156,11 @@ impl Config {
     pub fn parse(bytes: &[u8], manifest: &Manifest) -> Result<Self, DocumentError> {
         let Described { digest, size } = manifest.config;
         check("configuration", bytes, Some(digest), Some(size))?;
+        Self::read(bytes, manifest.layers.len())
+    }
+
+    /// Reads a configuration whose bytes are checked, of an image with so many layers.
+    pub(super) fn read(bytes: &[u8], layers: usize) -> Result<Self, DocumentError> {
         let document: ImageConfiguration = serde_json::from_slice(bytes)
             .map_err(|error| DocumentError::Json("configuration", error))?;
         if *document.os() != Os::Linux || *document.architecture() != Arch::Amd64 {
@@ -168,7 +173,7 @@ impl Config {
         let diff_ids: Vec<Digest> = diff_ids
             .collect::<Result<_, _>>()
             .map_err(|_| DocumentError::Algorithm("diff_id".to_owned()))?;
-        if diff_ids.len() != manifest.layers.len() {
+        if diff_ids.len() != layers {
             return Err(DocumentError::Rule(
                 "configuration and manifest have different numbers of layers",
             ));
@@ -259,7 +264,7 @@ fn expect_type(what: &str, found: &MediaType, expected: &[&str]) -> Result<(), D
 /// Manifests and configurations beyond this are refused.
 pub(super) const DOCUMENT_MAX: u64 = 4 << 20;
 /// What overlayfs can stack.
-const LAYERS_MAX: usize = 128;
+pub(super) const LAYERS_MAX: usize = 128;
 
 pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";

@@ -30,7 +30,7 @@ fn roots<'a>() -> File<'a> {
     file("etc/ssl/certs/ca-certificates.crt", 0o644, b"-----BEGIN CERTIFICATE-----\n")
 }
 
-fn image() -> Image {
+pub(super) fn image() -> Image {
     build(vec![server(), roots()], &spec()).unwrap()
 }
 
@@ -56,7 +56,7 @@ impl Blobs for Memory {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

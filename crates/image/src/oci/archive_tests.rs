@@ -1,0 +1,160 @@
+//! Images in archives: OCI layouts, `docker save`, single layers.
+
+use std::io::{self, Cursor};
+
+use serde_json::json;
+
+use super::tests::{chain, image};
+use super::*;
+use crate::archive::tests::{block, entry};
+use crate::layer;
+
+type Opened = io::Result<Cursor<Vec<u8>>>;
+
+fn opened(tar: Vec<u8>) -> impl Fn() -> Opened {
+    move || Ok(Cursor::new(tar.clone()))
+}
+
+fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+    files.iter().flat_map(|(name, bytes)| entry(name.as_bytes(), b'0', bytes)).collect()
+}
+
+/// A layout in an archive, as other tools order it.
+fn layout() -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    write_layout(folder.path(), &image(), "latest").unwrap();
+    let read = |name: &str| (name.to_owned(), std::fs::read(folder.path().join(name)).unwrap());
+    let blobs =
+        image().blobs().map(|b| format!("blobs/sha256/{}", b.digest.hex())).collect::<Vec<_>>();
+    let names = blobs.iter().map(String::as_str).chain(["index.json", "oci-layout"]);
+    names.map(read).collect()
+}
+
+fn as_tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let files: Vec<_> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let directory = entry(b"./blobs/", b'5', b"");
+    [directory, archive(&files)].concat()
+}
+
+fn measured(tar: Vec<u8>) -> Result<MeasuredImage, String> {
+    let archive = Archive::index(opened(tar)).map_err(|error| chain(&error))?;
+    let stored = Stored::open(archive).map_err(|error| chain(&error))?;
+    let manifest = stored.manifest().map_err(|error| chain(&error))?;
+    measure(manifest, &stored).map_err(|error| chain(&error))
+}
+
+fn layer_tar() -> Vec<u8> {
+    let compressed = image().blobs().next().unwrap().bytes.clone();
+    let mut tar = Vec::new();
+    io::Read::read_to_end(&mut flate2::read::GzDecoder::new(compressed.as_slice()), &mut tar)
+        .unwrap();
+    tar
+}
+
+fn saved(layers: &[&str], more: &[(&str, &[u8])], config: &[u8], name: &str) -> Vec<u8> {
+    let manifest = json!([{ "Config": name, "RepoTags": ["x:1"], "Layers": layers }]);
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let files = [&[("manifest.json", manifest.as_slice()), (name, config)], more].concat();
+    archive(&files)
+}
+
+#[test]
+fn an_archive_of_a_layout_gives_what_the_layout_gives() {
+    let tar = as_tar(&layout());
+    assert_eq!(Archive::kind(&opened(tar.clone())).unwrap(), ArchiveKind::Oci);
+    let found = measured(tar).unwrap();
+    assert_eq!(found.manifest().digest(), image().manifest_digest());
+    let expected = layer::measure(layer_tar().as_slice()).unwrap();
+    assert_eq!(found.root_hashes(), [expected.root_hash]);
+}
+
+#[test]
+fn what_docker_saves_gives_the_same_layers() {
+    let config = image().blobs().nth(1).unwrap().clone();
+    let (plain, compressed) = (layer_tar(), image().blobs().next().unwrap().bytes.clone());
+    let expected = layer::measure(plain.as_slice()).unwrap();
+    let name = format!("{}.json", config.digest.hex());
+    for layer in [plain, compressed] {
+        let tar = saved(&["a/layer.tar"], &[("a/layer.tar", &layer)], &config.bytes, &name);
+        assert_eq!(Archive::kind(&opened(tar.clone())).unwrap(), ArchiveKind::Docker);
+        let found = measure_docker(&Archive::index(opened(tar)).unwrap()).unwrap();
+        assert_eq!((found.id, found.layers.len()), (config.digest, 1));
+        assert_eq!(found.layers[0].measurement, expected);
+        assert_eq!(found.layers[0].blob, Digest::of(&layer));
+        assert_eq!(found.layers[0].diff_id, image().diff_id());
+    }
+}
+
+#[test]
+fn older_archives_by_docker_link_layers_that_are_alike() {
+    let config = image().blobs().nth(1).unwrap().clone();
+    let layer = layer_tar();
+    let mut link = entry(b"a/layer.tar", b'2', b"");
+    let target = b"../b/layer.tar";
+    link[157..157 + target.len()].copy_from_slice(target);
+    let link = layer::tests::reseal(link);
+    let name = format!("{}.json", config.digest.hex());
+    let tar = saved(&["a/layer.tar"], &[("b/layer.tar", &layer)], &config.bytes, &name);
+    let found = measure_docker(&Archive::index(opened([link, tar].concat())).unwrap()).unwrap();
+    assert_eq!(found.layers[0].diff_id, image().diff_id());
+}
+
+#[test]
+fn a_layer_by_itself_may_be_compressed() {
+    let (plain, compressed) = (layer_tar(), image().blobs().next().unwrap().bytes.clone());
+    assert_eq!(Archive::kind(&opened(plain.clone())).unwrap(), ArchiveKind::Layer);
+    let found = measure_layer(plain.as_slice()).unwrap();
+    let zipped = measure_layer(compressed.as_slice()).unwrap();
+    assert_eq!((found.diff_id, found.measurement), (zipped.diff_id, zipped.measurement));
+    assert_eq!(found.diff_id, image().diff_id());
+    assert_ne!(found.blob, zipped.blob);
+}
+
+#[test]
+fn refuses_archives_that_two_readers_could_see_differently() {
+    let twice = [as_tar(&layout()), archive(&[("index.json", b"{}")])].concat();
+    assert_eq!(measured(twice).unwrap_err(), "entry \"index.json\" of the archive is there twice");
+    let device = [entry(b"blobs/x", b'3', b""), as_tar(&layout())].concat();
+    assert_eq!(measured(device).unwrap_err(), "entry \"blobs/x\" of the archive is no file");
+    let mut link = entry(b"x", b'2', b"");
+    link[157..163].copy_from_slice(b"../../");
+    let link = layer::tests::reseal(link);
+    assert_eq!(measured(link).unwrap_err(), "entry \"x\" of the archive leads outside");
+    let mut cut = as_tar(&layout());
+    cut.truncate(cut.len() - 600);
+    assert!(measured(cut).unwrap_err().starts_with("the archive, after entry"));
+    let beyond = block(b"index.json", b'0', 1 << 30).to_vec();
+    assert!(measured(beyond).unwrap_err().ends_with("archive ends inside an entry"));
+    let many: Vec<u8> =
+        (0..10_001).flat_map(|n| entry(format!("{n}").as_bytes(), b'0', b"")).collect();
+    assert_eq!(measured(many).unwrap_err(), "the archive has more than 10000 entries");
+}
+
+#[test]
+fn refuses_what_docker_did_not_save() {
+    let config = image().blobs().nth(1).unwrap().clone();
+    let name = format!("{}.json", config.digest.hex());
+    let layer = layer_tar();
+    let with =
+        |tar: Vec<u8>| chain(&measure_docker(&Archive::index(opened(tar)).unwrap()).unwrap_err());
+    let l: (&str, &[u8]) = ("l", &layer);
+    assert_eq!(
+        with(saved(&["l"], &[l], &config.bytes, "other.json")),
+        "configuration is not named by its digest"
+    );
+    assert!(with(saved(&["m"], &[l], &config.bytes, &name)).starts_with("file \"m\""));
+    assert_eq!(
+        with(saved(&["l", "l"], &[l], &config.bytes, &name)),
+        "configuration and manifest have different numbers of layers"
+    );
+    let mut other = layer.clone();
+    other.extend_from_slice(&[0; 512]);
+    let found = Digest::of(&other);
+    assert_eq!(
+        with(saved(&["l"], &[("l", &other)], &config.bytes, &name)),
+        format!("layer 0 ({0}): archive has digest {found}, not {0}", image().diff_id())
+    );
+    assert_eq!(with(archive(&[("manifest.json", b"[]")])), "archive does not have just one image");
+    assert!(with(archive(&[("manifest.json", b"{")])).starts_with("manifest.json does not parse"));
+}
