@@ -8,12 +8,14 @@
 mod bench;
 mod ci;
 mod fuzz;
+mod image;
 mod local;
 mod manifest;
 mod paths;
 mod peers;
 mod process;
 mod programs;
+mod reproduce;
 mod tidy;
 
 use std::path::PathBuf;
@@ -57,6 +59,9 @@ enum Command {
     /// The local cloud.
     #[command(subcommand)]
     Local(local::Local),
+    /// Images: build, measure, push, inspect, reproduce.
+    #[command(subcommand)]
+    Image(image::Image),
     /// Everything that a change must pass.
     Ci(ci::Options),
     /// Install the peers that tests talk to, by name and only if missing.
@@ -106,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             f.args.first().map_or_else(|| paths::root().join("manifests/dev.toml"), PathBuf::from),
         ),
         Command::Local(command) => local::run(command),
+        Command::Image(command) => image::run(command),
         Command::Ci(options) => ci::run(&options),
         Command::Setup => peers::setup().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),

@@ -9,8 +9,13 @@ use anyhow::bail;
 use crate::{paths, process};
 
 /// A Debian package and the program by which one sees that it is there.
-const DEBIAN: &[(&str, &str)] =
-    &[("e2fsck", "e2fsprogs"), ("veritysetup", "cryptsetup-bin"), ("openssl", "openssl")];
+const DEBIAN: &[(&str, &str)] = &[
+    ("e2fsck", "e2fsprogs"),
+    ("veritysetup", "cryptsetup-bin"),
+    ("openssl", "openssl"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
+];
 
 /// Python packages, with the version of each and of what it needs.
 const PYTHON: &str = include_str!("../../e2e/peers/requirements.txt");

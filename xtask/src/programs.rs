@@ -20,6 +20,7 @@ pub(crate) enum Verb {
     Explain,
     Diff,
     Lint,
+    Image,
 }
 
 impl Verb {
@@ -40,6 +41,7 @@ impl Verb {
             Self::Explain => "explain",
             Self::Diff => "diff",
             Self::Lint => "lint",
+            Self::Image => "image",
         }
     }
 }
