@@ -12,15 +12,19 @@ mod layer_reader;
 mod layout;
 mod measure;
 mod read;
+mod written;
 
 pub use self::build::{Blob, BuildError, File, Image, Spec, build};
 pub use self::digest::{Digest, NotADigest};
 pub use self::docker::{DockerImage, measure_docker};
-pub use self::files::{Archive, ArchiveFault, ArchiveKind, Files, Stored};
+pub use self::files::{
+    Archive, ArchiveFault, ArchiveKind, Attached, Chosen, Files, Stored, choose,
+};
 pub use self::layer_reader::{Found, LayerReader};
-pub use self::layout::{Directory, Layout, LayoutError, write_layout};
+pub use self::layout::{Directory, Layout, LayoutError, write_layout, write_layout_with};
 pub use self::measure::{Blobs, ImageError, LayerRecord, MeasuredImage, measure, measure_layer};
 pub use self::read::{Compression, Config, Described, DocumentError, LayerBlob, Manifest};
+pub use self::written::write_archive;
 
 #[cfg(test)]
 mod archive_tests;

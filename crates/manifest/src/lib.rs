@@ -12,6 +12,7 @@
 mod appraise;
 mod document;
 mod fault;
+mod group;
 mod permission;
 mod place;
 mod read;
@@ -26,19 +27,22 @@ mod words;
 pub use appraise::{Appraised, Candidate, Difference, NoMatch, Requirement, appraise};
 pub use document::Manifest;
 pub use fault::{Fault, Faults};
+pub use group::{Container, Fragment, Group, Volume};
 pub use permission::{Forbidden, Permission};
 pub use place::{Azure, Deployment, InsecureLocal, Permitted, Place, Server, ServerImage, Storage};
 pub use requirements::Uvm;
 pub use rules::{Audit, Operator, Secret, Workload};
 pub use schema::schema_text;
 pub use text::{
-    AccountName, AgeRecipient, ClaimName, ContainerName, DeploymentName, ExactText, Field,
-    FilePath, HttpsUrl, IdentityName, Malformed, Name, PathGlob, ProviderName, Region,
-    RegistryName, Repository, ResourceGroupName, SecretPath, TlsName, Uuid, VaultName,
+    AccountName, AgeRecipient, AzurePath, ClaimName, ContainerName, DeploymentName, Did, ExactText,
+    Field, FilePath, HttpsUrl, IdentityName, ImageText, Malformed, Name, PathGlob, ProviderName,
+    Region, RegistryName, Repository, ResourceGroupName, SecretPath, TlsName, Uuid, Value,
+    VariableName, VaultName,
 };
 pub use trust::{Attestation, MasterKey, Recovery, ServerRequirements, Signer, Tls, Unseal};
 pub use words::{
-    Action, Cloud, Compliance, Curve, Feed, Login, StorageAuth, TlsSource, Trust, WorkloadKind,
+    Action, Cloud, Compliance, Curve, Feed, Login, StorageAuth, TlsSource, Trust, VolumeKind,
+    WorkloadKind,
 };
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use evidence::{Allowed, DebugPolicy, HostData, Measurement, Policy, Product, Tcb
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::group::Group;
 use crate::read::{Context, Item, Read};
 use crate::requirements::{Requirements, Uvm, as_flag, policy};
 use crate::schema::{Hex32, Hex48, TcbTable};
@@ -73,6 +74,9 @@ pub struct Workload {
     pub tcb: BTreeMap<Product, TcbFloor>,
     /// Which utility VM is accepted.
     pub uvm: Uvm,
+    /// What HOST_DATA is the hash of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
 }
 
 /// A secret, and who may read it.
@@ -132,10 +136,11 @@ impl Workload {
             _ => i.choice(),
         });
         let host_data = t.required("host_data", |i| some(i, i.set(|i| i.parse())?));
+        let group = t.optional("group", |i| i.table(Group::read));
         let Requirements { debug, vmpl, launch_measurements, tcb, uvm } =
             Requirements::read(t, context)?;
-        let (kind, host_data) = (kind?, host_data?);
-        Ok(Self { kind, host_data, debug, vmpl, launch_measurements, tcb, uvm })
+        let (kind, host_data, group) = (kind?, host_data?, group?);
+        Ok(Self { kind, host_data, debug, vmpl, launch_measurements, tcb, uvm, group })
     }
 
     /// The demands as `evidence` checks them.

@@ -237,6 +237,49 @@ text!(
     r"^[^\x00-\x1f\x7f-\x9f]{1,512}$",
     |text| (1..=512).contains(&text.chars().count()) && !text.contains(char::is_control)
 );
+text!(
+    /// Who signs a policy fragment.
+    Did,
+    "a did:x509 of 1 to 1024 printable characters",
+    r"^did:x509:[^\x00-\x20\x7f-\x9f]{1,1015}$",
+    |text| text.len() <= 1024
+        && text.strip_prefix("did:x509:").is_some_and(|rest| !rest.is_empty())
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace())
+);
+text!(
+    /// An image in a registry.
+    ImageText,
+    "an image with its registry, such as \"registry.example/repository@sha256:…\"",
+    r"^[A-Za-z0-9.-]+(:[0-9]+)?/[a-z0-9][a-z0-9._/:@-]*$",
+    |text| text.len() <= 512
+        && text.split_once('/').is_some_and(|(host, rest)| host.contains('.') && !rest.is_empty())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b))
+);
+text!(
+    /// The name of a variable.
+    VariableName,
+    "the name of a variable: 1 to 256 printable characters without an equals sign",
+    r"^[^=\x00-\x20\x7f-\x9f]{1,256}$",
+    |text| (1..=256).contains(&text.chars().count())
+        && !text.contains(|c: char| c == '=' || c.is_control() || c.is_whitespace())
+);
+text!(
+    /// The value of a variable, or an argument of a command; it may be empty.
+    Value,
+    "a text of up to 32768 characters without NUL",
+    r"^[^\x00]{0,32768}$",
+    |text| text.chars().count() <= 32_768 && !text.contains('\0')
+);
+text!(
+    /// A path in a container.
+    AzurePath,
+    "an absolute path without a part ..",
+    r"^/[^\x00:]*$",
+    |text| text.starts_with('/')
+        && text.len() <= 1024
+        && !text.contains([':', '\0'])
+        && text.split('/').all(|part| part != "..")
+);
 
 impl Field {
     /// The field that is delivered unless a manifest names another.

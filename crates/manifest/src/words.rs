@@ -137,3 +137,14 @@ words!(
         Container = "container",
     }
 );
+words!(
+    /// What a volume of a container is.
+    VolumeKind {
+        /// A share of a storage account.
+        AzureFile = "azure-file",
+        /// Files of the group's definition, which the host sees.
+        Secret = "secret",
+        /// A folder that lives as long as the group.
+        EmptyDir = "empty-dir",
+    }
+);

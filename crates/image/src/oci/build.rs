@@ -54,6 +54,7 @@ pub struct Image {
     layer: Blob,
     manifest: Blob,
     diff_id: Digest,
+    created: String,
 }
 
 /// Bytes with the media type and digest by which others name them.
@@ -134,7 +135,7 @@ pub fn build(files: Vec<File<'_>>, spec: &Spec) -> Result<Image, BuildError> {
         .config(config.build()?)
         .rootfs(RootFsBuilder::default().typ("layers").diff_ids([diff_id.to_string()]).build()?)
         .history([HistoryBuilder::default()
-            .created(created)
+            .created(created.clone())
             .created_by("vouchsafe image build")
             .build()?])
         .build()?;
@@ -146,7 +147,7 @@ pub fn build(files: Vec<File<'_>>, spec: &Spec) -> Result<Image, BuildError> {
         .layers([layer.descriptor()?])
         .build()?;
     let manifest = Blob::document(MediaType::ImageManifest, &manifest)?;
-    Ok(Image { config, layer, manifest, diff_id })
+    Ok(Image { config, layer, manifest, diff_id, created })
 }
 
 impl Image {
@@ -165,6 +166,11 @@ impl Image {
         self.diff_id
     }
 
+    /// The time of everything in it (RFC 3339).
+    pub fn created(&self) -> &str {
+        &self.created
+    }
+
     /// Every blob, each after those that it names.
     pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
         [&self.layer, &self.config, &self.manifest].into_iter()
@@ -172,16 +178,19 @@ impl Image {
 }
 
 impl Blob {
-    fn new(media_type: MediaType, bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(media_type: MediaType, bytes: Vec<u8>) -> Self {
         Self { media_type: media_type.to_string(), digest: Digest::of(&bytes), bytes }
     }
 
-    fn document(media_type: MediaType, document: &impl Serialize) -> Result<Self, BuildError> {
+    pub(crate) fn document(
+        media_type: MediaType,
+        document: &impl Serialize,
+    ) -> Result<Self, BuildError> {
         Ok(Self::new(media_type, serde_jcs::to_vec(document)?))
     }
 
     /// The descriptor that names it.
-    pub(super) fn descriptor(&self) -> Result<Descriptor, OciSpecError> {
+    pub(crate) fn descriptor(&self) -> Result<Descriptor, OciSpecError> {
         let digest: Sha256Digest = self.digest.hex().parse()?;
         DescriptorBuilder::default()
             .media_type(MediaType::from(self.media_type.as_str()))

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use oci_spec::image::{Arch, ImageIndex, OciLayout, Os};
+use oci_spec::image::{Arch, ImageIndex, ImageManifest, OciLayout, Os};
 use serde::de::DeserializeOwned;
 
 use super::digest::Digest;
 use super::measure::{Blobs, ImageError, document};
 use super::read::{
-    DOCKER_MANIFEST, DOCUMENT_MAX, DocumentError, Manifest, OCI_MANIFEST, described,
+    DOCKER_LIST, DOCKER_MANIFEST, DOCUMENT_MAX, Described, DocumentError, Manifest, OCI_INDEX,
+    OCI_MANIFEST, check, described,
 };
 use crate::archive::{ArchiveError, Kind, Reader, widen};
 use crate::layer::shown;
@@ -40,24 +41,35 @@ impl<F: Files> Stored<F> {
         Ok(Self(files))
     }
 
-    /// The manifest of the only image for linux on amd64.
+    /// The manifest of the only image for linux on amd64, also where an index names an index.
     pub fn manifest(&self) -> Result<Manifest, ImageError> {
+        let mut index = small(&self.0, "index.json")?;
+        for _ in 0..NESTED_MAX {
+            let chosen = choose("index.json", &index)?;
+            let bytes = document(chosen.described, self)?;
+            if !chosen.is_index {
+                return Ok(Manifest::parse(&bytes, Some(chosen.described.digest))?);
+            }
+            check("index", &bytes, Some(chosen.described.digest), None)?;
+            index = bytes;
+        }
+        Err(DocumentError::Rule("an index of an index of an index").into())
+    }
+
+    /// What is attached to images, by the index alone.
+    pub fn artifacts(&self) -> Result<Vec<Attached>, ImageError> {
         let index: ImageIndex = parsed(&self.0, "index.json")?;
-        let ours = index.manifests().iter().filter(|descriptor| {
-            [OCI_MANIFEST, DOCKER_MANIFEST].contains(&descriptor.media_type().to_string().as_str())
-                && descriptor.artifact_type().is_none()
-                && descriptor.platform().as_ref().is_none_or(|platform| {
-                    *platform.os() == Os::Linux && *platform.architecture() == Arch::Amd64
-                })
+        let artifacts = index.manifests().iter().filter_map(|descriptor| {
+            let artifact_type = descriptor.artifact_type().as_ref()?.to_string();
+            Some((descriptor, artifact_type))
         });
-        let ours: Vec<_> = ours.collect();
-        let [descriptor] = ours.as_slice() else {
-            let text = "layout does not have just one image for linux on amd64";
-            return Err(DocumentError::Rule(text).into());
-        };
-        let described = described("manifest", descriptor)?;
-        let bytes = document(described, self)?;
-        Ok(Manifest::parse(&bytes, Some(described.digest))?)
+        let attached = artifacts.map(|(descriptor, artifact_type)| {
+            let described = described("artifact", descriptor)?;
+            let bytes = document(described, self)?;
+            check("artifact", &bytes, Some(described.digest), None)?;
+            Attached::read(described.digest, artifact_type, bytes)
+        });
+        attached.collect()
     }
 
     pub(super) fn open_blob(&self, digest: Digest) -> io::Result<F::File> {
@@ -71,6 +83,65 @@ impl<F: Files> Blobs for Stored<F> {
     fn open(&self, digest: Digest) -> io::Result<F::File> {
         self.open_blob(digest)
     }
+}
+
+/// A manifest that is attached to an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it says it is.
+    pub artifact_type: String,
+    /// The image's digest.
+    pub subject: Digest,
+    /// The blobs that it names.
+    pub blobs: Vec<Digest>,
+    /// The manifest itself.
+    pub bytes: Vec<u8>,
+}
+
+impl Attached {
+    fn read(digest: Digest, artifact_type: String, bytes: Vec<u8>) -> Result<Self, ImageError> {
+        let manifest: ImageManifest = serde_json::from_slice(&bytes)
+            .map_err(|error| DocumentError::Json("artifact", error))?;
+        let subject = manifest.subject().as_ref();
+        let subject = subject.ok_or(DocumentError::Rule("artifact has no subject"))?;
+        let subject = described("artifact's subject", subject)?.digest;
+        let blobs = manifest.layers().iter().chain([manifest.config()]);
+        let blobs = blobs.map(|blob| Ok(described("artifact's blob", blob)?.digest));
+        let blobs = blobs.collect::<Result<_, DocumentError>>()?;
+        Ok(Self { digest, artifact_type, subject, blobs, bytes })
+    }
+}
+
+/// A manifest or an index that an index names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    /// It.
+    pub described: Described,
+    /// Whether it is an index again.
+    pub is_index: bool,
+}
+
+/// The only image of an index that can be one for linux on amd64.
+pub fn choose(name: &'static str, index: &[u8]) -> Result<Chosen, DocumentError> {
+    let index: ImageIndex =
+        serde_json::from_slice(index).map_err(|error| DocumentError::Json(name, error))?;
+    let candidates = index.manifests().iter().filter_map(|descriptor| {
+        let media_type = descriptor.media_type().to_string();
+        let is_index = [OCI_INDEX, DOCKER_LIST].contains(&media_type.as_str());
+        let fits = descriptor.artifact_type().is_none()
+            && (is_index || [OCI_MANIFEST, DOCKER_MANIFEST].contains(&media_type.as_str()))
+            && descriptor.platform().as_ref().is_none_or(|platform| {
+                *platform.os() == Os::Linux && *platform.architecture() == Arch::Amd64
+            });
+        fits.then_some((descriptor, is_index))
+    });
+    let candidates: Vec<_> = candidates.collect();
+    let [(descriptor, is_index)] = candidates.as_slice() else {
+        return Err(DocumentError::Rule(NOT_ONE));
+    };
+    Ok(Chosen { described: described("manifest", descriptor)?, is_index: *is_index })
 }
 
 /// A JSON file of bounded size.
@@ -278,7 +349,10 @@ fn beside(link: &str, target: &[u8]) -> Option<String> {
 
 pub(super) const BLOBS: &str = "blobs/sha256";
 pub(super) const VERSION: &str = "1.0.0";
+const NOT_ONE: &str = "layout does not have just one image for linux on amd64";
 const ENTRIES_MAX: usize = 10_000;
+/// An index may name an index that names the image.
+const NESTED_MAX: usize = 3;
 const LINKS_MAX: usize = 8;
 /// Enough for a header with what is before it.
 const WINDOW: usize = 8 * 1024;

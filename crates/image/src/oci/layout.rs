@@ -4,13 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use oci_spec::image::{Arch, ImageIndexBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder};
-
 use super::build::{BuildError, Image};
 use super::digest::Digest;
-use super::files::{BLOBS, Files, Stored, VERSION};
+use super::files::{Attached, BLOBS, Files, Stored};
 use super::measure::{Blobs, ImageError};
 use super::read::Manifest;
+use super::written::files_of;
+use crate::attach::Artifact;
 
 /// A layout that can be read.
 #[derive(Debug, Clone)]
@@ -42,42 +42,27 @@ pub enum LayoutError {
 
 /// Writes an image into a directory, which is made if need be; `name` is how tools ask for it (a tag).
 pub fn write_layout(root: &Path, image: &Image, name: &str) -> Result<(), LayoutError> {
-    let blobs = root.join(BLOBS);
+    write_layout_with(root, image, name, &[])
+}
+
+/// The same with what is attached to the image.
+pub fn write_layout_with(
+    root: &Path,
+    image: &Image,
+    name: &str,
+    artifacts: &[Artifact],
+) -> Result<(), LayoutError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         |source| LayoutError::File { path, source }
     };
+    let blobs = root.join(BLOBS);
     fs::create_dir_all(&blobs).map_err(at(&blobs))?;
-    for blob in image.blobs() {
-        let path = blobs.join(blob.digest.hex());
-        fs::write(&path, &blob.bytes).map_err(at(&path))?;
-    }
-    for (file, bytes) in [("oci-layout", layout_file()?), ("index.json", index_file(image, name)?)]
-    {
+    for (file, bytes) in files_of(image, name, artifacts)? {
         let path = root.join(file);
         fs::write(&path, bytes).map_err(at(&path))?;
     }
     Ok(())
-}
-
-fn layout_file() -> Result<Vec<u8>, BuildError> {
-    let layout = OciLayoutBuilder::default().image_layout_version(VERSION).build()?;
-    Ok(serde_jcs::to_vec(&layout)?)
-}
-
-fn index_file(image: &Image, name: &str) -> Result<Vec<u8>, BuildError> {
-    let mut descriptor = image.manifest().descriptor()?;
-    descriptor.set_platform(Some(
-        PlatformBuilder::default().architecture(Arch::Amd64).os(Os::Linux).build()?,
-    ));
-    let annotation = ("org.opencontainers.image.ref.name".to_owned(), name.to_owned());
-    descriptor.set_annotations(Some([annotation].into_iter().collect()));
-    let index = ImageIndexBuilder::default()
-        .schema_version(2_u32)
-        .media_type(MediaType::ImageIndex)
-        .manifests([descriptor])
-        .build()?;
-    Ok(serde_jcs::to_vec(&index)?)
 }
 
 impl Layout {
@@ -89,6 +74,11 @@ impl Layout {
     /// The manifest of the only image for linux on amd64.
     pub fn manifest(&self) -> Result<Manifest, LayoutError> {
         Ok(self.0.manifest()?)
+    }
+
+    /// What is attached to an image.
+    pub fn artifacts(&self) -> Result<Vec<Attached>, LayoutError> {
+        Ok(self.0.artifacts()?)
     }
 }
 

@@ -233,7 +233,7 @@ pub(super) fn described(
     Ok(Described { digest, size: descriptor.size() })
 }
 
-fn check(
+pub(super) fn check(
     what: &'static str,
     bytes: &[u8],
     expected: Option<Digest>,
@@ -268,6 +268,8 @@ pub(super) const LAYERS_MAX: usize = 128;
 
 pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
