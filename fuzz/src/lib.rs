@@ -17,11 +17,15 @@ pub struct Target {
 
 /// All of them, by name.
 pub const TARGETS: &[Target] = &[
+    Target { name: "container_group", run: targets::image::group },
     Target { name: "explain_evidence", run: targets::explain::evidence },
     Target { name: "explain_token", run: targets::explain::token },
+    Target { name: "image_archive", run: targets::image::image_archive },
+    Target { name: "layer_ext4", run: targets::image::layer_ext4 },
     Target { name: "maa_policy", run: targets::maa::policy },
     Target { name: "maa_policy_evaluation", run: targets::maa::policy_evaluation },
     Target { name: "manifest", run: targets::manifest::text },
+    Target { name: "oci_manifest", run: targets::image::oci_manifest },
     Target { name: "release_policy", run: targets::maa::release_policy },
     Target { name: "release_policy_evaluation", run: targets::maa::release_evaluation },
     Target { name: "snp_report", run: targets::evidence::snp_report },

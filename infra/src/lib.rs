@@ -21,6 +21,7 @@ mod resource;
 mod resources;
 mod roles;
 mod trust;
+mod workload_group;
 
 pub use attestation::AttestationPolicy;
 pub use desired::{RenderError, Rendered, measure, render};
@@ -30,6 +31,7 @@ pub use resource::{Kind, MissingOutput, Outputs, Resource, ResourceId, Workspace
 pub use resources::Resources;
 pub use roles::{Deployer, DeployerKind};
 pub use trust::Signers;
+pub use workload_group::{Party, WorkloadGroup, parties};
 
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,156 @@ pub enum Verb {
     /// What to look at in a manifest and in the policies that it means. Exits 2 if there is anything.
     #[command(after_help = EXITS)]
     Lint(Lint),
+    /// Images: build, measure, push, inspect.
+    #[command(subcommand)]
+    Image(ImageVerb),
 }
+
+/// What to do with an image.
+#[derive(Debug, Subcommand)]
+pub enum ImageVerb {
+    /// Builds the server's image, with its bill of materials and provenance, as an OCI layout.
+    #[command(after_help = EXITS)]
+    Build(ImageBuild),
+    /// Prints an image's layer hashes and, given a container group, its policy and HOST_DATA.
+    #[command(after_help = EXITS)]
+    Measure(ImageMeasure),
+    /// Pushes an OCI layout or an archive of one, with what is attached to it.
+    #[command(after_help = EXITS)]
+    Push(ImagePush),
+    /// Shows what an image says of itself and what is attached to it; layers are not checked.
+    #[command(after_help = EXITS)]
+    Inspect(ImageInspect),
+}
+
+/// Options of `image build`.
+#[derive(Debug, Clone, Args)]
+pub struct ImageBuild {
+    /// The program. [default: vouchsafe-server beside this program]
+    #[arg(long, value_name = "PATH")]
+    pub server_binary: Option<PathBuf>,
+    /// Where the layout goes. [default: target/image/layout]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Writes the layout as one archive too.
+    #[arg(long, value_name = "FILE")]
+    pub archive: Option<PathBuf>,
+    /// How the image is called in its documents.
+    #[arg(long, default_value = "vouchsafe/server")]
+    pub name: String,
+    /// Its tag in the layout.
+    #[arg(long, default_value = "server")]
+    pub tag: String,
+    /// The time of everything in the image, in seconds since 1970. [default: 0, as `deploy` builds it]
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS")]
+    pub created: Option<i64>,
+    /// The output of `cargo metadata`, for the bill of materials; xtask gives it.
+    #[arg(long, value_name = "FILE")]
+    pub cargo_metadata: Option<PathBuf>,
+    /// The commit that the program was built from; xtask gives it.
+    #[arg(long, value_name = "HEX")]
+    pub commit: Option<String>,
+    /// Prints JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `image measure`.
+#[derive(Debug, Clone, Args)]
+pub struct ImageMeasure {
+    /// Images: an OCI layout, an OCI archive, a `docker save` archive, a layer's archive, or
+    /// REGISTRY/REPOSITORY[:TAG][@sha256:…]; for a group of several containers CONTAINER=IMAGE.
+    /// [default: what the group names, from its registry]
+    pub sources: Vec<String>,
+    /// What the files are, if that is not seen.
+    #[arg(long = "as", value_enum, value_name = "KIND")]
+    pub kind: Option<SourceKind>,
+    /// A container group: a template of Azure Resource Manager, or the resource, in JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "section")]
+    pub arm: Option<PathBuf>,
+    /// The template's parameters file.
+    #[arg(long, value_name = "FILE", requires = "arm")]
+    pub parameters: Option<PathBuf>,
+    /// A container group: a workload's section of the manifest.
+    #[arg(long, value_name = "workload.NAME", requires = "manifest")]
+    pub section: Option<String>,
+    /// Fragments that the group admits, in JSON: {"fragments":[{"issuer","feed","minimum_svn","includes"}]}.
+    #[arg(long, value_name = "FILE")]
+    pub fragments: Option<PathBuf>,
+    /// The least version of Microsoft's infrastructure fragment. [default: 4]
+    #[arg(long, value_name = "N")]
+    pub infrastructure_svn: Option<u32>,
+    /// Makes a policy for debugging: the host sees and does everything in the group.
+    #[arg(long)]
+    pub debug: bool,
+    /// Writes HOST_DATA into the manifest, which keeps its comments.
+    #[arg(long, value_name = "workload.NAME", requires = "manifest")]
+    pub write: Option<String>,
+    /// Where registries are.
+    #[command(flatten)]
+    pub place: Where,
+    /// Prints JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `image push`.
+#[derive(Debug, Clone, Args)]
+pub struct ImagePush {
+    /// An OCI layout, or an archive of one.
+    pub source: String,
+    /// REGISTRY/REPOSITORY[:TAG].
+    pub name: String,
+    /// Where registries are.
+    #[command(flatten)]
+    pub place: Where,
+    /// Prints JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `image inspect`.
+#[derive(Debug, Clone, Args)]
+pub struct ImageInspect {
+    /// An OCI layout, an archive of one, or REGISTRY/REPOSITORY[:TAG][@sha256:…].
+    pub source: String,
+    /// Where registries are.
+    #[command(flatten)]
+    pub place: Where,
+    /// Prints JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which cloud a registry is in, and who we are there.
+#[derive(Debug, Clone, Args)]
+pub struct Where {
+    /// The deployment whose cloud and login are used. [default: the public cloud, and no login]
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Who we are to a registry of Azure.
+    #[arg(long, value_enum)]
+    pub auth: Option<AuthKind>,
+    /// The tenant of --auth cli; a manifest says it.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<String>,
+    /// The service principal of --auth sp.
+    #[arg(long, value_name = "FILE")]
+    pub service_principal: Option<PathBuf>,
+    /// Where this machine keeps what belongs to the deployment.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SourceKind {
+    /// An archive of an OCI layout.
+    Oci,
+    /// What `docker save` writes.
+    Docker,
+    /// One layer, perhaps compressed.
+    Layer,
 
 /// Options of `explain`.
 #[derive(Debug, Clone, Args)]

@@ -103,13 +103,7 @@ fn build(program: &Path, root: &Path) -> Result<Measured, Failure> {
     };
     let contents = Box::new(File::open(program).map_err(|error| failed(error.into()))?);
     let program = oci::File { path: PROGRAM, mode: 0o755, size, contents };
-    let spec = oci::Spec {
-        entrypoint: vec![format!("/{PROGRAM}")],
-        environment: Vec::new(),
-        user: None,
-        working_dir: "/".to_owned(),
-        created: jiff::Timestamp::UNIX_EPOCH,
-    };
+    let spec = spec(jiff::Timestamp::UNIX_EPOCH);
     let built = oci::build(vec![program], &spec).map_err(|error| failed(error.into()))?;
     oci::write_layout(&layout, &built, "server").map_err(|error| failed(error.into()))?;
     let opened = Layout::open(&layout).map_err(|error| failed(error.into()))?;
@@ -118,6 +112,18 @@ fn build(program: &Path, root: &Path) -> Result<Measured, Failure> {
     let image = ServerImage::from(&measured);
     keep(&layout, &image).map_err(|error| failed(error.into()))?;
     Ok(Measured { image, built: Some(layout) })
+}
+
+/// What the server's image says of itself.
+#[must_use]
+pub fn spec(created: jiff::Timestamp) -> oci::Spec {
+    oci::Spec {
+        entrypoint: vec![format!("/{PROGRAM}")],
+        environment: Vec::new(),
+        user: None,
+        working_dir: "/".to_owned(),
+        created,
+    }
 }
 
 /// The blobs of a built image, and its manifest.
@@ -252,7 +258,8 @@ fn keep(layout: &Path, image: &ServerImage) -> io::Result<()> {
     std::fs::rename(next, layout.join(KEPT))
 }
 
-const PROGRAM: &str = "vouchsafe-server";
+/// The server's program in its image, and its package.
+pub const PROGRAM: &str = "vouchsafe-server";
 const KEPT: &str = "measured.json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const LARGEST_PROGRAM: u64 = 1 << 30;

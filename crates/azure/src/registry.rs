@@ -22,11 +22,14 @@ use crate::wire::{Asked, Got, Wire, place};
 mod challenge;
 mod error;
 mod pull;
+mod refer;
 mod reference;
 mod token;
 
 pub use error::RegistryError;
-pub use reference::{Digest, InvalidReference, Repository};
+pub use pull::Download;
+pub use refer::Referrer;
+pub use reference::{Digest, ImageName, InvalidReference, Repository, Target};
 
 use token::Tokens;
 
@@ -65,7 +68,18 @@ impl Client {
             address: address.clone(),
             wire: Wire::new(endpoints, Retries::Patient, None),
             http: endpoints.http().clone(),
-            tokens: Arc::new(Mutex::new(Tokens::new(credential))),
+            tokens: Arc::new(Mutex::new(Tokens::new(Some(credential)))),
+        }
+    }
+
+    /// A client that shows nobody's credential, for what everybody may read.
+    #[must_use]
+    pub fn anonymous(endpoints: &Endpoints, address: &Url) -> Self {
+        Self {
+            address: address.clone(),
+            wire: Wire::new(endpoints, Retries::Patient, None),
+            http: endpoints.http().clone(),
+            tokens: Arc::new(Mutex::new(Tokens::new(None))),
         }
     }
 
@@ -85,12 +99,23 @@ impl Client {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Manifest, RegistryError> {
-        let path = format!("/v2/{repository}/manifests/{digest}");
+        self.pull(repository, &Target::Digest(*digest)).await
+    }
+
+    /// Reads a manifest or an index; one that is asked for by digest must have it.
+    pub async fn pull(
+        &self,
+        repository: &Repository,
+        target: &Target,
+    ) -> Result<Manifest, RegistryError> {
+        let path = format!("/v2/{repository}/manifests/{target}");
         let (call, url) = self.call("pull manifest", &path);
         let ask = || Asked::new(Method::Get, url.clone()).header("accept", MANIFESTS);
         let got = self.authorized(&call, repository, ask).await?;
         let got = success(&call, got)?;
-        if Digest::of(&got.body) != *digest {
+        if let Target::Digest(digest) = target
+            && Digest::of(&got.body) != *digest
+        {
             return Err(Fault::Malformed(Malformed::new(&call, "the digest asked for")).into());
         }
         Ok(Manifest {
@@ -111,19 +136,19 @@ impl Client {
             self.push_blob(repository, blob).await?;
         }
         let digest = Digest::of(&manifest.bytes);
-        self.push_manifest(repository, &digest.to_string(), manifest).await?;
+        self.put_manifest(repository, &digest.to_string(), manifest).await?;
         if let Some(tag) = tag {
-            self.push_manifest(repository, tag, manifest).await?;
+            self.put_manifest(repository, tag, manifest).await?;
         }
         Ok(digest)
     }
 
-    async fn push_manifest(
+    async fn put_manifest(
         &self,
         repository: &Repository,
         reference: &str,
         manifest: &Manifest,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Got, RegistryError> {
         let path = format!("/v2/{repository}/manifests/{reference}");
         let (call, url) = self.call("push manifest", &path);
         let ask = || {
@@ -136,7 +161,7 @@ impl Client {
         if stored.is_some_and(|stored| stored != Digest::of(&manifest.bytes).to_string()) {
             return Err(Fault::Malformed(Malformed::new(&call, "the digest pushed")).into());
         }
-        Ok(())
+        Ok(got)
     }
 
     /// Pushes a blob in chunks, unless the registry has it.
@@ -251,11 +276,13 @@ fn success(call: &Call, got: Got) -> Result<Got, RegistryError> {
 /// The repositories' access tokens at hand.
 type AccessTokens = BTreeMap<String, secrecy::SecretString>;
 
-const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
 /// Small enough for a slow line to send before silence counts as a lost connection.
 const CHUNK: usize = 4 << 20;
 /// How often an upload is begun anew.
 const UPLOADS: usize = 3;
 
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,25 @@
 use std::collections::BTreeSet;
 
-use crate::{Manifest, PathGlob, Place, SecretPath};
+use crate::{Manifest, PathGlob, Place, SecretPath, VolumeKind};
 
 const DEV: &str = include_str!("../../../manifests/dev.toml");
 const PROD: &str = include_str!("../../../manifests/prod.toml");
+
+/// A group of a workload, with every key but the one that lowers safety.
+const GROUP: &str = r#"
+[workload.payments.group]
+fragments = [{ issuer = "did:x509:0:sha256:x::eku:1.2", feed = "r/f", minimum_svn = 3, includes = ["containers"] }]
+[workload.payments.group.container.web]
+image = "r.azurecr.io/web@sha256:00"
+command = ["/web", ""]
+environment = { COLOUR = "red" }
+volumes = [{ kind = "secret", path = "/s", read_only = true }]
+drop_capabilities = ["ALL"]
+no_new_privileges = true
+add_capabilities = ["CAP_SYS_TIME"]
+group = 1000
+user = 1000
+"#;
 
 /// The faults of dev.toml after a change, as `path: expected, found`, in order.
 fn check(change: impl FnOnce(String) -> String) -> Vec<String> {
@@ -363,6 +379,7 @@ fn the_schema_has_the_keys_of_the_language() {
         "tcb.genoa = {",
         "tcb.turin = { fmc = 1, bootloader = 1, tee = 1, snp = 4, microcode = 81 }\ntcb.genoa = {",
     );
+    let complete = format!("{complete}{}", GROUP.replace("payments", "demo"));
     let complete =
         put(&complete, "source = \"provisioner\"", "source = \"pkcs12\"\npkcs12 = \"x.p12\"");
     let manifest =
@@ -475,5 +492,36 @@ mod hostile {
                 prop_assert!(!faults.to_string().is_empty());
             }
         }
+    }
+}
+
+#[test]
+fn a_workloads_group_is_read_and_kept_out_of_public_debugging() {
+    let text = format!("{PROD}{GROUP}");
+    let manifest = Manifest::parse("prod.toml", &text).unwrap();
+    let (_, payments) = manifest.workload().iter().find(|(n, _)| n.as_str() == "payments").unwrap();
+    let found = payments.group.as_ref().unwrap();
+    assert_eq!((found.fragments.len(), found.fragments[0].minimum_svn), (1, 3));
+    let (name, web) = found.container.iter().next().unwrap();
+    assert_eq!((name.as_str(), web.user, web.no_new_privileges), ("web", Some(1000), true));
+    assert_eq!(web.volumes[0].kind, VolumeKind::Secret);
+
+    let debug =
+        put(&text, "[workload.payments.group]", "[workload.payments.group]\ninsecure_debug = true");
+    let expected =
+        "workload.payments.group.insecure_debug: no `insecure_` key, because the cloud is public";
+    assert!(faults("prod.toml", &debug).iter().any(|fault| fault.starts_with(expected)));
+    for (old, new, expected) in [
+        ("\"did:x509:0", "\"x509:0", "workload.payments.group.fragments[0].issuer: a did:x509"),
+        (
+            "\"/s\"",
+            "\"/a/../s\"",
+            "workload.payments.group.container.web.volumes[0].path: an absolute path",
+        ),
+        ("\"r.azurecr.io/web", "\"web", "workload.payments.group.container.web.image: an image"),
+        ("user = 1000", "usr = 1000", "workload.payments.group.container.web.usr: one of the keys"),
+    ] {
+        let found = faults("prod.toml", &put(&text, old, new));
+        assert!(found.iter().any(|fault| fault.starts_with(expected)), "{new}: {found:#?}");
     }
 }

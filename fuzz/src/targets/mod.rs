@@ -2,6 +2,7 @@
 
 pub(crate) mod evidence;
 pub(crate) mod explain;
+pub(crate) mod image;
 pub(crate) mod maa;
 pub(crate) mod manifest;
 pub(crate) mod store;

@@ -6,6 +6,7 @@ mod diff;
 mod env;
 mod explain;
 mod lint;
+mod image;
 mod stop;
 mod verify;
 
@@ -41,6 +42,7 @@ pub async fn run(cli: Cli, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
         Verb::Explain(options) => explain::explain(&options, clock()).await,
         Verb::Diff(options) => diff::diff(&options, clock()),
         Verb::Lint(options) => lint::lint(&options, clock()),
+        Verb::Image(verb) => image::run(verb).await,
         Verb::Schema => {
             print(&manifest::schema_text())?;
             Ok(Exit::Done)

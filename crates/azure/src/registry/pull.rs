@@ -43,6 +43,23 @@ impl Client {
         }
     }
 
+    /// Opens a blob of any size, to be read piece by piece; whoever reads it compares its digest.
+    pub async fn open_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Download, RegistryError> {
+        let (call, url) = self.call("pull blob", &format!("/v2/{repository}/blobs/{digest}"));
+        let ask = || Asked::new(Method::Head, url.clone());
+        let got = self.authorized(&call, repository, ask).await?;
+        if !(200..400).contains(&got.status) {
+            return Err(got.refusal(&call).into());
+        }
+        let token = self.tokens.lock().await.access(repository);
+        let response = self.start(&call, url, token.as_deref()).await?;
+        Ok(Download { call, response })
+    }
+
     async fn download(
         &self,
         call: &Call,
@@ -51,6 +68,31 @@ impl Client {
         digest: &Digest,
         limit: usize,
     ) -> Result<Bytes, RegistryError> {
+        let response = self.start(call, url, token).await?;
+        let mut blob = BytesMut::new();
+        let mut context = Context::new(&SHA256);
+        let mut stream = response.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| lost(call, error))?;
+            if chunk.len() > limit.saturating_sub(blob.len()) {
+                return Err(malformed(call, "a blob within the limit"));
+            }
+            context.update(&chunk);
+            blob.extend_from_slice(&chunk);
+        }
+        if context.finish().as_ref() != digest.sha256() {
+            return Err(malformed(call, "the digest asked for"));
+        }
+        Ok(blob.freeze())
+    }
+
+    /// Asks for a blob, and follows a redirection to the registry's storage.
+    async fn start(
+        &self,
+        call: &Call,
+        url: Url,
+        token: Option<&str>,
+    ) -> Result<reqwest::Response, RegistryError> {
         let mut request = self.http.get(url.clone());
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -71,21 +113,21 @@ impl Client {
             let answer = Answer::parse(call.clone(), response.status().as_u16(), None, None, b"");
             return Err(Fault::from_answer(answer).into());
         }
-        let mut blob = BytesMut::new();
-        let mut context = Context::new(&SHA256);
-        let mut stream = response.bytes_stream();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| lost(call, error))?;
-            if chunk.len() > limit.saturating_sub(blob.len()) {
-                return Err(malformed(call, "a blob within the limit"));
-            }
-            context.update(&chunk);
-            blob.extend_from_slice(&chunk);
-        }
-        if context.finish().as_ref() != digest.sha256() {
-            return Err(malformed(call, "the digest asked for"));
-        }
-        Ok(blob.freeze())
+        Ok(response)
+    }
+}
+
+/// A blob that is being read.
+#[derive(Debug)]
+pub struct Download {
+    call: Call,
+    response: reqwest::Response,
+}
+
+impl Download {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        self.response.chunk().await.map_err(|error| lost(&self.call, error))
     }
 }
 

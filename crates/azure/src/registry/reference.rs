@@ -13,6 +13,26 @@ pub struct Digest([u8; 32]);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository(pub(super) String);
 
+/// Which of a repository's manifests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The one that a tag names now.
+    Tag(String),
+    /// The one that has this digest.
+    Digest(Digest),
+}
+
+/// The name of an image as a container group has it: `HOST/REPOSITORY`, then `:TAG`, `@DIGEST` or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageName {
+    /// The registry, with a port if it has one.
+    pub host: String,
+    /// The repository.
+    pub repository: Repository,
+    /// The digest, or else the tag, or else `latest`.
+    pub target: Target,
+}
+
 /// A text is not a digest or the name of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +43,12 @@ pub enum InvalidReference {
     /// Not a repository.
     #[error("a repository is lower-case words joined by slashes")]
     Repository,
+    /// Not a tag.
+    #[error("a tag is up to 128 letters, digits, dots, underscores and dashes")]
+    Tag,
+    /// No registry.
+    #[error("an image's name begins with its registry: registry.example/repository")]
+    Host,
 }
 
 impl Digest {
@@ -91,5 +117,59 @@ impl FromStr for Repository {
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => write!(f, "{digest}"),
+        }
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReference> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse()?)),
+            None => (text, None),
+        };
+        let (host, path) = name.split_once('/').ok_or(InvalidReference::Host)?;
+        let part = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
+        // Without a dot or a port the first word is a repository of some registry that is not named.
+        if !host.contains(['.', ':']) || !host.bytes().all(part) {
+            return Err(InvalidReference::Host);
+        }
+        let (repository, tag) = match path.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (path, None),
+        };
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_tag = |tag: &str| {
+            (1..=128).contains(&tag.len())
+                && !tag.starts_with(['.', '-'])
+                && tag.bytes().all(letter)
+        };
+        if !tag.is_none_or(is_tag) {
+            return Err(InvalidReference::Tag);
+        }
+        let target = match digest {
+            Some(digest) => Target::Digest(digest),
+            None => Target::Tag(tag.unwrap_or("latest").to_owned()),
+        };
+        Ok(Self { host: host.to_owned(), repository: repository.parse()?, target })
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = match self.target {
+            Target::Tag(_) => ':',
+            Target::Digest(_) => '@',
+        };
+        write!(f, "{}/{}{separator}{}", self.host, self.repository, self.target)
     }
 }

@@ -164,3 +164,85 @@ fn parses_digests_and_repositories() {
         assert!(text.parse::<Repository>().is_err(), "{text}");
     }
 }
+
+#[test]
+fn parses_names_of_images() {
+    let parse = |text: &str| text.parse::<ImageName>().map(|name| name.to_string());
+    let digest = Digest::of(b"").to_string();
+    for (text, expected) in [
+        ("r.azurecr.io/a/b:1.0".to_owned(), "r.azurecr.io/a/b:1.0".to_owned()),
+        ("r.azurecr.io/a".to_owned(), "r.azurecr.io/a:latest".to_owned()),
+        (format!("localhost:5000/a:x@{digest}"), format!("localhost:5000/a@{digest}")),
+    ] {
+        assert_eq!(parse(&text), Ok(expected));
+    }
+    for (text, expected) in [
+        ("ubuntu", InvalidReference::Host),
+        ("library/ubuntu", InvalidReference::Host),
+        ("r.io/A", InvalidReference::Repository),
+        ("r.io/a:-x", InvalidReference::Tag),
+        ("r.io/a@sha256:00", InvalidReference::Digest),
+    ] {
+        assert_eq!(parse(text), Err(expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_credential_it_asks_for_what_everybody_gets() {
+    let far = FarEnd::start(
+        HOSTS,
+        vec![
+            Reply::new(401, "").header(
+                "www-authenticate",
+                r#"Bearer realm="https://s.blob.core.windows.net/token",service="r",scope="repository:a:pull""#,
+            ),
+            Reply::new(200, r#"{"token":"public"}"#),
+            Reply::new(200, "{}"),
+        ],
+    )
+    .await;
+    let address = "https://r.azurecr.io".parse().unwrap();
+    let client = Client::anonymous(&far.endpoints, &address);
+    let target = Target::Tag("latest".to_owned());
+    client.pull(&"a".parse().unwrap(), &target).await.unwrap();
+    let line = "GET s.blob.core.windows.net/token?service=r&scope=repository%3Aa%3Apull";
+    assert_eq!(far.lines()[1], line);
+    assert_eq!(far.seen()[1].header("authorization"), None);
+    assert_eq!(far.seen()[2].header("authorization"), Some("Bearer public"));
+}
+
+#[tokio::test]
+async fn lists_referrers_itself_where_the_registry_does_not() {
+    let manifest = Manifest {
+        media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+        bytes: Bytes::from_static(b"{\"subject\":1}"),
+    };
+    let subject = Digest::of(b"image");
+    let keeps = Reply::new(201, "").header("oci-subject", subject.to_string());
+    let index = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    let far = FarEnd::start(
+        HOSTS,
+        script(vec![
+            keeps,
+            Reply::new(201, ""),
+            Reply::new(404, ""),
+            Reply::new(201, ""),
+            Reply::new(201, ""),
+            Reply::new(200, index),
+            Reply::new(201, ""),
+        ]),
+    )
+    .await;
+    let client = client(&far);
+    for _ in 0..3 {
+        client.attach(&repository(), &subject, "t", &[], &manifest).await.unwrap();
+    }
+    let base = "r.azurecr.io/v2/vouchsafe/server/manifests";
+    let (own, list) = (Digest::of(&manifest.bytes), subject.to_string().replace(':', "-"));
+    let lines: Vec<_> = far.lines().split_off(3);
+    let (put, get) = (format!("PUT {base}/{list}"), format!("GET {base}/{list}"));
+    let push = format!("PUT {base}/{own}");
+    assert_eq!(lines, [&push, &push, &get, &put, &push, &get, &put].map(Clone::clone));
+    let written = String::from_utf8(far.seen()[6].body.clone()).unwrap();
+    assert!(written.contains(&own.to_string()) && written.contains(r#""artifactType":"t""#));
+}

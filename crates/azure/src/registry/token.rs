@@ -16,7 +16,8 @@ use crate::wire::{Asked, Wire, place};
 
 /// The tokens at hand, and how to get others.
 pub(super) struct Tokens {
-    credential: Arc<dyn TokenCredential>,
+    /// `None` shows nothing and asks for what everybody gets.
+    credential: Option<Arc<dyn TokenCredential>>,
     access: AccessTokens,
 }
 
@@ -27,7 +28,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(credential: Arc<dyn TokenCredential>) -> Self {
+    pub(super) fn new(credential: Option<Arc<dyn TokenCredential>>) -> Self {
         Self { credential, access: AccessTokens::new() }
     }
 
@@ -45,13 +46,17 @@ impl Tokens {
         challenge: &Challenge,
     ) -> Result<String, Fault> {
         let call = Call::new("get registry token", place(registry));
-        let realm: Url = challenge
-            .realm
-            .parse()
-            .ok()
-            .filter(|realm: &Url| realm.origin() == registry.origin())
+        let realm: Option<Url> = challenge.realm.parse().ok();
+        let Some(credential) = self.credential.clone() else {
+            let realm = realm.filter(|realm| realm.scheme() == registry.scheme());
+            let realm = realm
+                .ok_or_else(|| Fault::Malformed(Malformed::new(&call, "a realm with https")))?;
+            return self.ask_anonymously(wire, &call, realm, repository, challenge).await;
+        };
+        let realm = realm
+            .filter(|realm| realm.origin() == registry.origin())
             .ok_or_else(|| Fault::Malformed(Malformed::new(&call, "a realm on the same host")))?;
-        let entra = self.credential.get_token(&[SCOPE], None).await.map_err(|cause| {
+        let entra = credential.get_token(&[SCOPE], None).await.map_err(|cause| {
             Fault::Unavailable(Unavailable::NoToken { call: call.clone(), cause: Box::new(cause) })
         })?;
 
@@ -76,6 +81,25 @@ impl Tokens {
         self.access.insert(repository.0.clone(), token.clone().into());
         Ok(token)
     }
+
+    /// Docker's token specification: a GET without any credential.
+    async fn ask_anonymously(
+        &mut self,
+        wire: &Wire,
+        call: &Call,
+        mut realm: Url,
+        repository: &Repository,
+        challenge: &Challenge,
+    ) -> Result<String, Fault> {
+        let wanted = [("service", &challenge.service), ("scope", &challenge.scope)];
+        realm.query_pairs_mut().extend_pairs(wanted);
+        let got = wire.send(call, Asked::new(Method::Get, realm)).await?;
+        let access: RawAnonymous = got.json(call, "a token")?;
+        let token = access.token.or(access.access_token);
+        let token = token.ok_or_else(|| Fault::Malformed(Malformed::new(call, "a token")))?;
+        self.access.insert(repository.0.clone(), token.clone().into());
+        Ok(token)
+    }
 }
 
 async fn ask<T: serde::de::DeserializeOwned>(
@@ -97,6 +121,13 @@ struct RawRefresh {
 #[derive(Deserialize)]
 struct RawAccess {
     access_token: String,
+}
+
+/// Either name is in use.
+#[derive(Deserialize)]
+struct RawAnonymous {
+    token: Option<String>,
+    access_token: Option<String>,
 }
 
 /// Accepted also by registries that no longer accept tokens for Resource Manager.

@@ -158,3 +158,30 @@ fn refuses_what_docker_did_not_save() {
     assert_eq!(with(archive(&[("manifest.json", b"[]")])), "archive does not have just one image");
     assert!(with(archive(&[("manifest.json", b"{")])).starts_with("manifest.json does not parse"));
 }
+
+#[test]
+fn an_index_may_name_an_index_but_not_itself() {
+    let mut files = layout();
+    let index = files.iter().position(|(name, _)| name == "index.json").unwrap();
+    let inner = files[index].1.clone();
+    let nested = |bytes: &[u8]| {
+        serde_json::to_vec(&json!({
+            "schemaVersion": 2,
+            "manifests": [{
+                "mediaType": "application/vnd.oci.image.index.v1+json",
+                "digest": Digest::of(bytes).to_string(), "size": bytes.len(),
+            }],
+        }))
+        .unwrap()
+    };
+    let name = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    files[index].1 = nested(&inner);
+    files.push((name(&inner), inner.clone()));
+    let found = measured(as_tar(&files)).unwrap();
+    assert_eq!(found.manifest().digest(), image().manifest_digest());
+
+    let (one, two) = (nested(&inner), nested(&nested(&inner)));
+    files[index].1 = nested(&two);
+    files.extend([(name(&one), one), (name(&two), two)]);
+    assert_eq!(measured(as_tar(&files)).unwrap_err(), "an index of an index of an index");
+}

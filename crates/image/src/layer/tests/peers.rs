@@ -44,6 +44,26 @@ fn debugfs_reads_what_was_put_in() {
 }
 
 #[test]
+fn debugfs_reads_the_later_of_two_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = written(folder.path(), &again());
+    let ask = |question: &str| peer("/usr/sbin/debugfs", "e2fsprogs", &["-R", question, &image]);
+    let Some(stat) = ask("stat /dir") else { return };
+    assert!(stat.contains("Mode:  0700"), "{stat}");
+    assert_eq!(ask("cat /filled").unwrap(), "now it has contents");
+    assert_eq!(ask("cat /was-a-link").unwrap(), "now a file");
+    assert_eq!(ask("cat /was-a-device").unwrap(), "now a file");
+    assert!(ask("stat /was-a-file").unwrap().contains("Fast link dest: \"elsewhere\""));
+    assert!(ask("stat /gone").unwrap().contains("Type: character special"));
+    // A name of two is parted from the other, which keeps its contents.
+    assert_eq!(ask("cat /one").unwrap(), "of two names");
+    assert_eq!(ask("cat /two").unwrap(), "alone");
+    assert_eq!(ask("cat /dir/below").unwrap(), "kept");
+    let attributes = ask("ea_list /").unwrap();
+    assert!(attributes.contains("trusted.overlay.opaque (1) = \"y\""), "{attributes}");
+}
+
+#[test]
 fn veritysetup_makes_and_verifies_the_same_root() {
     for (name, tar) in tars() {
         let folder = tempfile::tempdir().unwrap();
@@ -83,7 +103,7 @@ fn holes(size: u64) -> Vec<u8> {
 
 fn tars() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layer-vectors");
-    let mut tars = vec![("everything".to_owned(), everything())];
+    let mut tars = vec![("everything".to_owned(), everything()), ("again".to_owned(), again())];
     for file in std::fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "tar") {
@@ -139,6 +159,41 @@ fn everything() -> Vec<u8> {
     add("dir/.wh.gone", tar::EntryType::Regular, "", b"", &[mode]);
     add("missing/parents/file", tar::EntryType::Regular, "", &[7; 10_000], &[mode]);
     add("dir/.wh..wh..opq", tar::EntryType::Regular, "", b"", &[mode]);
+    builder.into_inner().unwrap()
+}
+
+/// Paths that are there twice, in every way that the reference accepts, and a whiteout of the whole root.
+fn again() -> Vec<u8> {
+    use tar::EntryType as Kind;
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, kind, mode, link: &str, contents: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(contents.len().try_into().unwrap());
+        if !link.is_empty() {
+            header.set_link_name(link).unwrap();
+        }
+        builder.append_data(&mut header, path, contents).unwrap();
+    };
+    add("dir/", Kind::Directory, 0o755, "", b"");
+    add("dir/below", Kind::Regular, 0o644, "", b"kept");
+    add("dir/", Kind::Directory, 0o700, "", b"");
+    add("filled", Kind::Regular, 0o644, "", b"");
+    add("filled", Kind::Regular, 0o644, "", b"now it has contents");
+    add("was-a-link", Kind::Symlink, 0o777, "target", b"");
+    add("was-a-link", Kind::Regular, 0o644, "", b"now a file");
+    add("was-a-device", Kind::Char, 0o600, "", b"");
+    add("was-a-device", Kind::Regular, 0o644, "", b"now a file");
+    add("was-a-file", Kind::Regular, 0o644, "", b"");
+    add("was-a-file", Kind::Symlink, 0o777, "elsewhere", b"");
+    add("gone", Kind::Regular, 0o644, "", b"");
+    add(".wh.gone", Kind::Regular, 0, "", b"");
+    add("one", Kind::Regular, 0o644, "", b"of two names");
+    add("two", Kind::Link, 0o644, "one", b"");
+    add("two", Kind::Regular, 0o644, "", b"alone");
+    add("./dir/./new", Kind::Fifo, 0o644, "", b"");
+    add(".wh..wh..opq", Kind::Regular, 0, "", b"");
     builder.into_inner().unwrap()
 }
 
