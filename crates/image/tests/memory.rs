@@ -1,5 +1,7 @@
 //! What measuring costs in memory, in a process of its own: `VmHWM`, the most that was ever resident.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::io::{self, Read, Write};
 
 use image::layer::measure;
