@@ -1,7 +1,6 @@
 //! Verity hashing against plain SHA-256 of the same library, and the parts of measuring a compressed layer apart.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run says so at once")]
-#![expect(missing_docs, reason = "the macro makes a public function without any")]
 
 use std::hint::black_box;
 use std::io::{Cursor, Read, Write};
@@ -48,10 +47,10 @@ fn bench(c: &mut Criterion) {
     verity.sample_size(10).throughput(Throughput::Bytes(ext4.len().try_into().unwrap_or_default()));
     verity.bench_function("sha256", |b| b.iter(|| digest(&SHA256, black_box(&ext4))));
     verity.bench_function("one_core", |b| {
-        b.iter(|| verity_root(Cores::One, ext4.as_slice()).unwrap())
+        b.iter(|| verity_root(Cores::One, ext4.as_slice()).unwrap());
     });
     verity.bench_function("two_cores", |b| {
-        b.iter(|| verity_root(Cores::Two, ext4.as_slice()).unwrap())
+        b.iter(|| verity_root(Cores::Two, ext4.as_slice()).unwrap());
     });
     verity.finish();
 
@@ -66,10 +65,10 @@ fn bench(c: &mut Criterion) {
         });
     });
     layer.bench_function("measure_one_core", |b| {
-        b.iter(|| measure_on(Cores::One, tar.as_slice()).unwrap())
+        b.iter(|| measure_on(Cores::One, tar.as_slice()).unwrap());
     });
     layer.bench_function("measure_two_cores", |b| {
-        b.iter(|| measure_on(Cores::Two, tar.as_slice()).unwrap())
+        b.iter(|| measure_on(Cores::Two, tar.as_slice()).unwrap());
     });
     layer
         .bench_function("compressed_whole", |b| b.iter(|| measure_layer(gzip.as_slice()).unwrap()));
