@@ -197,6 +197,7 @@ pub enum SourceKind {
     Docker,
     /// One layer, perhaps compressed.
     Layer,
+}
 
 /// Options of `explain`.
 #[derive(Debug, Clone, Args)]

@@ -24,9 +24,16 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
-    /// Whether it looks at files only.
-    const fn asks_nobody(self) -> bool {
-        matches!(self, Self::Schema | Self::Explain | Self::Diff | Self::Lint)
+    /// Whether it asks the cloud anything, or looks at files only.
+    fn asks(self, args: &[OsString]) -> bool {
+        match self {
+            Self::Schema | Self::Explain | Self::Diff | Self::Lint => false,
+            // Of images only those in a registry.
+            Self::Image => args.iter().any(|arg| arg.to_string_lossy().contains(".azurecr.io/")),
+            Self::Deploy | Self::Plan | Self::Verify | Self::Stop | Self::Destroy | Self::Env => {
+                true
+            }
+        }
     }
 
     const fn name(self) -> &'static str {
@@ -50,7 +57,7 @@ impl Verb {
 pub(crate) fn provisioner(verb: Verb, args: &[OsString]) -> anyhow::Result<ExitCode> {
     build()?;
     let file = args.iter().map(Path::new).find(|arg| arg.extension() == Some(OsStr::new("toml")));
-    if let Some(path) = file.filter(|_| !verb.asks_nobody())
+    if let Some(path) = file.filter(|_| verb.asks(args))
         && let Place::Local { deployment, address } = manifest::place(path)?
     {
         local::start(&deployment, address)?;

@@ -5,8 +5,8 @@ mod destroy;
 mod diff;
 mod env;
 mod explain;
-mod lint;
 mod image;
+mod lint;
 mod stop;
 mod verify;
 

@@ -34,10 +34,10 @@ pub(super) async fn inspect(options: &ImageInspect) -> Result<Exit, Failure> {
     };
     let seen = match source {
         Source::Registry(name) => {
-            let registries = Registries::open(&options.place)?;
+            let registries = Registries::new(&options.place);
             let (manifest, _, remote) = registries.manifest(&name).await?;
             let digest = (*manifest.digest().as_bytes()).into();
-            let client = registries.client(&name)?;
+            let client = registries.client(&name).await?;
             let found = client.referrers(&name.repository, &digest).await;
             let found = found.during(|| format!("asking what is attached to {name}"))?;
             let attached =

@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure};
 
 pub(super) async fn measure(options: &ImageMeasure) -> Result<Exit, Failure> {
     let described = Described::read(options)?;
-    let registries = Registries::open(&options.place)?;
+    let registries = Registries::new(&options.place);
     let mut given = BTreeMap::new();
     for text in &options.sources {
         let (name, source) = named(text, described.as_ref());

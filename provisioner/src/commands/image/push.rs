@@ -37,7 +37,7 @@ pub(super) async fn push(options: &ImagePush) -> Result<Exit, Failure> {
     let source = Source::parse(&options.source, None)?;
     let loaded = load(source).await?;
     let doing = || format!("pushing {name}");
-    let client = Registries::open(&options.place)?.client(&name)?;
+    let client = Registries::new(&options.place).client(&name).await?;
     let repository = &name.repository;
     let pushed = client.push(repository, &loaded.blobs, &loaded.manifest, Some(tag)).await;
     let digest = pushed.during(doing)?;

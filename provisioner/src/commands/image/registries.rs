@@ -9,6 +9,7 @@ use azure_core::credentials::TokenCredential;
 use bytes::Bytes;
 use image::oci::{Blobs, Chosen, Digest, Manifest, choose};
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::cli::{self, AuthKind, Where};
@@ -16,8 +17,13 @@ use crate::cloud::Cloud;
 use crate::deployment::Deployment;
 use crate::failure::{Failure, While as _};
 
-/// The way to registries.
+/// The way to registries, which is looked for when the first is asked: an image in a file needs none.
 pub(super) struct Registries {
+    place: Where,
+    way: OnceCell<Way>,
+}
+
+struct Way {
     endpoints: Endpoints,
     credential: Option<Arc<dyn TokenCredential>>,
 }
@@ -36,9 +42,9 @@ pub(super) struct Piece {
     runtime: Handle,
 }
 
-impl Registries {
+impl Way {
     /// The cloud of a manifest, or else the public one, there without a credential unless one is chosen.
-    pub(super) fn open(place: &Where) -> Result<Self, Failure> {
+    fn open(place: &Where) -> Result<Self, Failure> {
         if let Some(manifest) = &place.manifest {
             let target = cli::Target {
                 manifest: manifest.clone(),
@@ -50,6 +56,9 @@ impl Registries {
                 state: place.state.clone(),
                 adopt_master_key: None,
                 begin_new_store: false,
+                sign_as: None,
+                sign_with: None,
+                signature: None,
             };
             let cloud = Cloud::open(&Deployment::read(&target)?)?;
             return Ok(Self { endpoints: cloud.endpoints, credential: Some(cloud.credential) });
@@ -80,16 +89,24 @@ impl Registries {
         let credential = credential.during(|| "setting up --auth".to_owned())?;
         Ok(Self { endpoints, credential })
     }
+}
+
+impl Registries {
+    /// The registries of this place.
+    pub(super) fn new(place: &Where) -> Self {
+        Self { place: place.clone(), way: OnceCell::new() }
+    }
 
     /// The registry of an image. Our token goes to Azure's registries only.
-    pub(super) fn client(&self, name: &ImageName) -> Result<Client, Failure> {
+    pub(super) async fn client(&self, name: &ImageName) -> Result<Client, Failure> {
+        let way = self.way.get_or_try_init(|| async { Way::open(&self.place) }).await?;
         let text = format!("https://{}", name.host);
         let address = Url::parse(&text)
             .map_err(|error| Failure::of(text, error, "check the image's registry"))?;
         let azure = name.host.ends_with(".azurecr.io");
-        Ok(match self.credential.clone().filter(|_| azure) {
-            Some(credential) => Client::new(&self.endpoints, &address, credential),
-            None => Client::anonymous(&self.endpoints, &address),
+        Ok(match way.credential.clone().filter(|_| azure) {
+            Some(credential) => Client::new(&way.endpoints, &address, credential),
+            None => Client::anonymous(&way.endpoints, &address),
         })
     }
 
@@ -100,7 +117,7 @@ impl Registries {
     ) -> Result<(Manifest, Vec<u8>, Remote), Failure> {
         let doing = || format!("reading {name} from the registry");
         let failed = |error| Failure::of(doing(), error, NOT_AN_IMAGE);
-        let client = self.client(name)?;
+        let client = self.client(name).await?;
         let mut target = name.target.clone();
         for _ in 0..NESTED_MAX {
             let found = client.pull(&name.repository, &target).await.during(doing)?;
