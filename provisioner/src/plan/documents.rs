@@ -29,14 +29,6 @@ pub(super) fn plan(
     let Some(key) = key else { return };
     let nothing = Vault::default();
     let vault = have.vault.found().unwrap_or(&nothing);
-    if local.lock.is_none() && !vault.hidden.is_empty() {
-        plan.refuse(
-            "bundle",
-            format!("without a lock every version counts, and some cannot be read: {}", vault.hidden.join(", ")),
-            "put back the lock from version control; or enable, or recover, these versions of the bundle's secret",
-        );
-        return;
-    }
     // One older than the lock was put back by somebody; nothing of it is signed again.
     let known = local.lock.as_ref().map_or(0, |lock| lock.serial);
     let signed = match &vault.bundle {
@@ -88,6 +80,19 @@ pub(super) fn plan(
     }
     if let Some(reason) = lock(intent, local, signed, serial, plan) {
         plan.act(Operation::WriteLock, format!("revision {}", plan.revision), reason);
+    }
+}
+
+/// Without a lock the bundle's history says what is deployed, so all of it must be there to be read.
+pub(super) fn history(have: &Inventory, local: &Local, plan: &mut Plan) {
+    let hidden = have.vault.found().map_or(&[][..], |vault| &vault.hidden);
+    if local.lock.is_none() && !hidden.is_empty() {
+        let hidden = hidden.join(", ");
+        plan.refuse(
+            "bundle",
+            format!("without a lock every version counts, and some cannot be read: {hidden}"),
+            "put back the lock from version control; or enable, or recover, these versions of the bundle's secret",
+        );
     }
 }
 

@@ -41,7 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
     ("e2e", &[]),
     ("golden", &[]),
-    ("fuzz", &["evidence", "image", "maa", "manifest", "protocol", "store"]),
+    ("fuzz", &["evidence", "image", "infra", "maa", "manifest", "protocol", "store"]),
 ];
 
 /// Linked only by tests and by the local cloud's own binary.
