@@ -1,5 +1,7 @@
 //! The store's conformance suite on Azurite, Microsoft's own emulator of Blob. It has no bearer tokens over plain http, so the account's key it is.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
+
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
