@@ -1,4 +1,8 @@
-use evidence::{Binding, RawEvidence, VerifiedReport, verify};
+use evidence::{
+    Binding, PcrIndex, QuoteNonce, RawEvidence, RawQuote, RawVmEvidence, UserData, VerifiedReport,
+    VerifiedVm, VmBinding, verify, verify_vm,
+};
+use forged_root::vm::{Hcl, QuoteFields, SoftwareAk, VmClaims, vm_fields};
 use forged_root::{Chip, Form, ReportFields, UVM_MEASUREMENT, UVM_SVN, uvm_endorsement};
 
 use super::*;
@@ -137,4 +141,125 @@ fn admission_is_what_some_workload_admits() {
     assert_eq!(manifest("", "").admission_policy().report.debug, DebugPolicy::Refuse);
     let turin = |fmc| TcbFloor { fmc, ..TcbFloor::default() };
     assert_eq!(lower(turin(Some(2)), turin(Some(1))).fmc, Some(1));
+}
+
+/// What a machine shows, before it is evidence.
+struct Machine {
+    claims: VmClaims,
+    registers: Vec<(u8, [u8; 32])>,
+    fields: fn(&mut ReportFields),
+}
+
+/// Evidence of dev.toml's machine after a change, verified as a server would.
+fn machine(manifest: &Manifest, change: impl FnOnce(&mut Machine)) -> VerifiedVm {
+    let product = forged_root::Product::Milan;
+    let chip = Chip::new(product, "appraisal", product.tcb());
+    let ak = SoftwareAk::new();
+    let value = |register: &str| {
+        let text = DEV.split(&format!("\n{register} = [\"")).nth(1).and_then(|rest| rest.get(..64));
+        *text.unwrap().parse::<PcrValue>().unwrap().as_bytes()
+    };
+    let mut machine = Machine {
+        claims: VmClaims::new(ak.public()),
+        registers: vec![(4, value("4")), (7, value("7"))],
+        fields: |_| {},
+    };
+    change(&mut machine);
+    let claims = machine.claims.json();
+    let mut fields = vm_fields(&chip, &claims);
+    (machine.fields)(&mut fields);
+    let message = QuoteFields::new(b"a challenge", &machine.registers).attest();
+    let pcrs = machine
+        .registers
+        .iter()
+        .map(|(register, value)| (PcrIndex::try_from(*register).unwrap(), PcrValue::new(*value)));
+    let raw = RawVmEvidence {
+        hcl_report: Hcl::with(&fields, &chip, claims).bytes(),
+        certificates: chip.vcek_pem_chain(),
+        quote: RawQuote { signature: ak.sign(&message), message, pcrs: pcrs.collect() },
+    };
+    let nonce = QuoteNonce::new(b"a challenge".to_vec()).unwrap();
+    let binding = VmBinding { nonce, user_data: UserData::Any };
+    let now = "2026-03-01T00:00:00Z".parse().unwrap();
+    let policy = manifest.vm_admission_policy();
+    verify_vm(&policy, &manifest.anchors(), &raw, &binding, now).unwrap()
+}
+
+/// dev.toml with a change in the section of the machine, and another one that admits any platform.
+fn with_lax_machine(old: &str, new: &str) -> Manifest {
+    let (before, section) = DEV.split_at(DEV.find("[workload.machine]").unwrap());
+    let measurement = section.split("launch_measurements = [\"").nth(1).unwrap().get(..96).unwrap();
+    let other = "1".repeat(96);
+    let lax = format!(
+        "[workload.lax]\nkind = \"vm\"\ndebug = true\nvmpl = 0\nsecure_boot = false\n\
+        launch_measurements = [\"{measurement}\", \"{other}\"]\npcrs.4 = [\"{}\"]\n\
+        tcb.milan = {{ bootloader = 0, tee = 0, snp = 0, microcode = 0 }}\n\n",
+        "0".repeat(64)
+    );
+    assert!(section.contains(old));
+    let text = format!("{before}{lax}{}", section.replacen(old, new, 1));
+    Manifest::parse("dev.toml", &text).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// The one difference that keeps the evidence from being the machine's.
+fn check_machine(manifest: &Manifest, change: impl FnOnce(&mut Machine)) -> String {
+    let refused = appraise_vm(manifest, &machine(manifest, change)).unwrap_err();
+    let candidates = refused.candidates();
+    let nearest = candidates.iter().find(|c| c.workload.as_str() == "machine").unwrap();
+    let [only] = nearest.differences.as_slice() else { panic!("{refused}") };
+    format!("{}: {} / {}", only.field, only.expected, only.found)
+}
+
+#[test]
+fn names_the_machine_and_its_secrets() {
+    let dev = manifest("", "");
+    let appraised = appraise_vm(&dev, &machine(&dev, |_| {})).unwrap();
+    assert_eq!(appraised.workload().as_str(), "machine");
+    let readable: Vec<&str> = appraised.readable().keys().map(SecretPath::as_str).collect();
+    assert_eq!(readable, ["machine/disk-key"]);
+}
+
+#[test]
+fn each_requirement_keeps_a_machine_out_alone() {
+    let dev = with_lax_machine("", "");
+    let check = |change: fn(&mut Machine)| check_machine(&dev, change);
+    let found = check(|machine| machine.registers[0].1 = [4; 32]);
+    assert!(found.starts_with("pcrs: 4 = ") && found.ends_with(&"04".repeat(32)), "{found}");
+    let found = check(|machine| machine.registers.truncate(1));
+    assert!(found.starts_with("pcrs: 7 = ") && found.ends_with("/ not quoted"), "{found}");
+    assert_eq!(
+        check(|machine| machine.claims.secure_boot = Some(false)),
+        "secure_boot: true / false"
+    );
+    assert_eq!(
+        check(|machine| machine.claims.secure_boot = None),
+        "secure_boot: true / no claim about it"
+    );
+    assert_eq!(
+        check(|machine| machine.fields = |fields| fields.policy |= 1 << 19),
+        "debug: false / true"
+    );
+    let found = check(|machine| machine.fields = |fields| fields.measurement = [0x11; 48]);
+    assert!(found.starts_with("launch_measurements: "), "{found}");
+    let genoa_only = with_lax_machine("tcb.milan", "# tcb.milan");
+    assert_eq!(check_machine(&genoa_only, |_| {}), "tcb: genoa / milan");
+}
+
+#[test]
+fn a_container_is_no_machine_and_a_machine_no_container() {
+    let dev = manifest("", "");
+    let refused = appraise(&dev, &evidence(&dev, |fields| fields.host_data = [7; 32])).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("the nearest is demo: host_data"), "{text}");
+    assert_eq!(refused.candidates()[1].differences[0].field, Requirement::Kind);
+    let wrong = machine(&dev, |machine| machine.registers[0].1 = [4; 32]);
+    let refused = appraise_vm(&dev, &wrong).unwrap_err();
+    assert!(refused.to_string().contains("the nearest is machine: pcrs"), "{refused}");
+    let kind = &refused.candidates()[1].differences[0];
+    assert_eq!((kind.expected.as_str(), kind.found.as_str()), ("container", "vm"));
+    // Neither kind's admission admits the other's measurement or floors.
+    let (before, _) = DEV.split_at(DEV.find("[workload.machine]").unwrap());
+    let containers = Manifest::parse("dev.toml", before).unwrap();
+    assert!(containers.vm_admission_policy().report.floors.is_empty());
+    assert_eq!(containers.vm_admission_policy().report.measurements, Allowed::only([]));
 }

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::fault::Faults;
 use crate::place::{Azure, Deployment, Place, Server, Storage};
 use crate::read::{Choice, Context, Item, Read, Sink, join};
-use crate::rules::{Audit, Operator, Secret, Workload};
+use crate::rules::{Audit, Operator, Secret, Shows, Workload};
 use crate::table::Table;
 use crate::text::{Name, SecretPath};
 use crate::trust::{Attestation, MasterKey, Recovery, Signer, Tls, Unseal};
@@ -224,10 +224,13 @@ fn refuse_insecure(t: &Table<'_>) {
 /// Reads the workloads; no evidence may be good for two of them.
 fn read_workloads(i: &Item<'_>, context: &Context) -> Read<BTreeMap<Name, Workload>> {
     let earlier: RefCell<BTreeMap<(HostData, Product), Earlier>> = RefCell::default();
+    let machines: RefCell<Vec<(Name, Workload)>> = RefCell::default();
     i.names(|name: &Name, i| {
         let workload = i.table(|t| Workload::read(t, context))?;
         let mut earlier = earlier.borrow_mut();
-        if let Some(twin) = twin(&workload, &earlier) {
+        let mut machines = machines.borrow_mut();
+        let twin = twin(&workload, &earlier).or_else(|| machine_twin(&workload, &machines));
+        if let Some(twin) = twin {
             return Err(i.reject(format!("a workload that no evidence takes for `{twin}` too")));
         }
         for place in places(&workload) {
@@ -242,8 +245,24 @@ fn read_workloads(i: &Item<'_>, context: &Context) -> Read<BTreeMap<Name, Worklo
             let measured = workload.launch_measurements.iter();
             there.by_measurement.extend(measured.map(|measurement| (*measurement, name.clone())));
         }
+        if let Shows::Vm { .. } = workload.shows() {
+            machines.push((name.clone(), workload.clone()));
+        }
         Ok(workload)
     })
+}
+
+/// A virtual machine of which one piece of evidence could meet the requirements, too: no product, measurement or register
+/// parts them.
+fn machine_twin<'e>(workload: &Workload, machines: &'e [(Name, Workload)]) -> Option<&'e Name> {
+    let Shows::Vm { pcrs, .. } = workload.shows() else { return None };
+    let alike = |other: &Workload| {
+        pcrs.iter().all(|(index, values)| {
+            other.pcrs.get(index).is_none_or(|others| !values.is_disjoint(others))
+        }) && workload.tcb.keys().any(|product| other.tcb.contains_key(product))
+            && !workload.launch_measurements.is_disjoint(&other.launch_measurements)
+    };
+    machines.iter().find(|(_, other)| alike(other)).map(|(name, _)| name)
 }
 
 /// The workloads so far that have one value of HOST_DATA on one product.

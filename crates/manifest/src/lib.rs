@@ -24,14 +24,14 @@ mod text;
 mod trust;
 mod words;
 
-pub use appraise::{Appraised, Candidate, Difference, NoMatch, Requirement, appraise};
+pub use appraise::{Appraised, Candidate, Difference, NoMatch, Requirement, appraise, appraise_vm};
 pub use document::Manifest;
 pub use fault::{Fault, Faults};
 pub use group::{Container, Fragment, Group, Volume};
 pub use permission::{Forbidden, Permission};
 pub use place::{Azure, Deployment, InsecureLocal, Permitted, Place, Server, ServerImage, Storage};
 pub use requirements::Uvm;
-pub use rules::{Audit, Operator, Secret, Workload};
+pub use rules::{Audit, Operator, Secret, Shows, Workload};
 pub use schema::schema_text;
 pub use text::{
     AccountName, AgeRecipient, AzurePath, ClaimName, ContainerName, DeploymentName, Did, ExactText,
@@ -41,7 +41,7 @@ pub use text::{
 };
 pub use trust::{Attestation, MasterKey, Recovery, ServerRequirements, Signer, Tls, Unseal};
 pub use words::{
-    Action, Cloud, Compliance, Curve, Feed, Login, StorageAuth, TlsSource, Trust, VolumeKind,
+    Action, Cloud, Compliance, Crl, Curve, Feed, Login, StorageAuth, TlsSource, Trust, VolumeKind,
     WorkloadKind,
 };
 

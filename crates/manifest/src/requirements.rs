@@ -16,7 +16,6 @@ pub(crate) struct Requirements {
     pub(crate) vmpl: u8,
     pub(crate) launch_measurements: BTreeSet<Measurement>,
     pub(crate) tcb: BTreeMap<Product, TcbFloor>,
-    pub(crate) uvm: Uvm,
 }
 
 /// Which utility VM is accepted.
@@ -43,24 +42,26 @@ impl Requirements {
         });
         let vmpl = t.required("vmpl", |i| match i.number(0, 3)? {
             0 => Ok(0),
-            _ => Err(i.reject("0, the level of confidential containers")),
+            _ => Err(i.reject("0, the level of confidential containers and paravisors")),
         });
         let launch_measurements =
             t.or("launch_measurements", BTreeSet::new(), |i| i.set(|i| i.parse()));
         let tcb = t.required("tcb", read_floors);
-        let uvm = t.required("uvm", |i| {
-            i.table(|t| {
-                let feed = t.required("feed", |i| i.choice());
-                let minimum_svn = t.required("minimum_svn", |i| i.number(1, 1_000_000));
-                Ok(Uvm { feed: feed?, minimum_svn: minimum_svn? })
-            })
-        });
         Ok(Self {
             debug: debug?,
             vmpl: vmpl?,
             launch_measurements: launch_measurements?,
             tcb: tcb?,
-            uvm: uvm?,
+        })
+    }
+}
+
+impl Uvm {
+    pub(crate) fn read(i: &Item<'_>) -> Read<Self> {
+        i.table(|t| {
+            let feed = t.required("feed", |i| i.choice());
+            let minimum_svn = t.required("minimum_svn", |i| i.number(1, 1_000_000));
+            Ok(Self { feed: feed?, minimum_svn: minimum_svn? })
         })
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::{Allowed, DebugPolicy, HostData, Measurement, Policy, Product, TcbFloor};
+use evidence::{DebugPolicy, HostData, Measurement, PcrIndex, PcrValue, Product, TcbFloor};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::group::Group;
 use crate::read::{Context, Item, Read};
-use crate::requirements::{Requirements, Uvm, as_flag, policy};
-use crate::schema::{Hex32, Hex48, TcbTable};
+use crate::requirements::{Requirements, Uvm, as_flag};
+use crate::schema::{Hex32, Hex48, PcrTable, TcbTable};
 use crate::table::Table;
-use crate::text::{ClaimName, ExactText, Field, HttpsUrl, Name, PathGlob};
+use crate::text::{ClaimName, ExactText, Field, HttpsUrl, Name, PathGlob, Register};
 use crate::words::{Action, Login, WorkloadKind};
 
 /// What the audit log keeps.
@@ -56,27 +56,58 @@ pub struct Operator {
 pub struct Workload {
     /// What it runs in.
     pub kind: WorkloadKind,
-    /// HOST_DATA of its groups.
-    #[schemars(with = "BTreeSet<Hex32>", length(min = 1))]
+    /// HOST_DATA of its groups; a container's only, and needed there.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(with = "BTreeSet<Hex32>", default)]
     pub host_data: BTreeSet<HostData>,
     /// Whether the host may debug it, and so read every secret in it.
     #[serde(serialize_with = "as_flag")]
     #[schemars(with = "bool")]
     pub debug: DebugPolicy,
-    /// The privilege level, which is 0 for a container.
+    /// The privilege level, which is 0 for a container, and for the paravisor of a virtual machine.
     #[schemars(range(min = 0, max = 0))]
     pub vmpl: u8,
-    /// Launch measurements that are accepted, beside being endorsed; empty accepts every endorsed one.
+    /// Launch measurements that are accepted. A container's are endorsed besides, and empty accepts every endorsed one;
+    /// nobody endorses a paravisor, so a virtual machine needs at least one.
     #[schemars(with = "BTreeSet<Hex48>", default)]
     pub launch_measurements: BTreeSet<Measurement>,
     /// The oldest TCB of each accepted product; a product that is absent is refused.
     #[schemars(with = "TcbTable")]
     pub tcb: BTreeMap<Product, TcbFloor>,
-    /// Which utility VM is accepted.
-    pub uvm: Uvm,
-    /// What HOST_DATA is the hash of.
+    /// Which utility VM is accepted; a container's only, and needed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uvm: Option<Uvm>,
+    /// What has booted: the accepted values of registers of the virtual TPM, of its SHA-256 bank; a virtual machine's
+    /// only, and needed there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "PcrTable", default)]
+    pub pcrs: BTreeMap<PcrIndex, BTreeSet<PcrValue>>,
+    /// Whether the machine must have been configured to boot only signed code; a virtual machine's only, and needed
+    /// there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure_boot: Option<bool>,
+    /// What HOST_DATA is the hash of; a container's only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
+}
+
+/// What tells a workload from others of its kind.
+#[derive(Debug, Clone, Copy)]
+pub enum Shows<'w> {
+    /// A container: what it is, and in which utility VM.
+    Container {
+        /// HOST_DATA of its groups.
+        host_data: &'w BTreeSet<HostData>,
+        /// Which utility VM.
+        uvm: &'w Uvm,
+    },
+    /// A virtual machine: what has booted.
+    Vm {
+        /// The accepted values of registers.
+        pcrs: &'w BTreeMap<PcrIndex, BTreeSet<PcrValue>>,
+        /// Whether only signed code may have booted.
+        secure_boot: evidence::Requirement,
+    },
 }
 
 /// A secret, and who may read it.
@@ -131,25 +162,73 @@ impl Operator {
 
 impl Workload {
     pub(crate) fn read(t: &Table<'_>, context: &Context) -> Read<Self> {
-        let kind = t.required("kind", |i| match i.text()? {
-            "vm" => Err(i.reject("\"container\"; virtual machines are not supported yet")),
-            _ => i.choice(),
-        });
-        let host_data = t.required("host_data", |i| some(i, i.set(|i| i.parse())?));
-        let group = t.optional("group", |i| i.table(Group::read));
-        let Requirements { debug, vmpl, launch_measurements, tcb, uvm } =
-            Requirements::read(t, context)?;
-        let (kind, host_data, group) = (kind?, host_data?, group?);
-        Ok(Self { kind, host_data, debug, vmpl, launch_measurements, tcb, uvm, group })
+        let kind = t.required("kind", |i| i.choice());
+        let common = Requirements::read(t, context);
+        match kind? {
+            WorkloadKind::Container => {
+                let host_data = t.required("host_data", |i| some(i, i.set(|i| i.parse())?));
+                let uvm = t.required("uvm", Uvm::read);
+                let group = t.optional("group", |i| i.table(Group::read));
+                let (host_data, uvm, group) = (host_data?, Some(uvm?), group?);
+                Ok(Self { host_data, uvm, group, ..Self::new(WorkloadKind::Container, common?) })
+            }
+            WorkloadKind::Vm => {
+                let pcrs = t.required("pcrs", read_pcrs);
+                let secure_boot = t.required("secure_boot", |i| i.flag());
+                let common = common?;
+                if common.launch_measurements.is_empty() {
+                    t.required("launch_measurements", |i| {
+                        let help = "the measurement of Azure's paravisor; nobody endorses it, so without one any \
+                            machine of AMD could say that it had a virtual TPM";
+                        Err::<(), _>(i.reject_try("at least one", help))
+                    })?;
+                }
+                let (pcrs, secure_boot) = (pcrs?, Some(secure_boot?));
+                Ok(Self { pcrs, secure_boot, ..Self::new(WorkloadKind::Vm, common) })
+            }
+        }
     }
 
-    /// The demands as `evidence` checks them.
+    /// What both kinds have; the rest is the reader's to fill in.
+    fn new(kind: WorkloadKind, common: Requirements) -> Self {
+        let Requirements { debug, vmpl, launch_measurements, tcb } = common;
+        Self {
+            kind,
+            host_data: BTreeSet::new(),
+            debug,
+            vmpl,
+            launch_measurements,
+            tcb,
+            uvm: None,
+            pcrs: BTreeMap::new(),
+            secure_boot: None,
+            group: None,
+        }
+    }
+
+    /// What tells it from others: a utility VM is what only a container has, and every container.
     #[must_use]
-    pub fn policy(&self) -> Policy {
-        let WorkloadKind::Container = self.kind;
-        let host_data = Allowed::Only(self.host_data.clone());
-        let measurements = &self.launch_measurements;
-        policy(self.debug, self.vmpl, measurements, &self.tcb, &self.uvm, host_data)
+    pub fn shows(&self) -> Shows<'_> {
+        match &self.uvm {
+            Some(uvm) => Shows::Container { host_data: &self.host_data, uvm },
+            None => Shows::Vm {
+                pcrs: &self.pcrs,
+                secure_boot: match self.secure_boot {
+                    Some(false) => evidence::Requirement::NotRequired,
+                    Some(true) | None => evidence::Requirement::Required,
+                },
+            },
+        }
+    }
+}
+
+fn read_pcrs(i: &Item<'_>) -> Read<BTreeMap<PcrIndex, BTreeSet<PcrValue>>> {
+    let pcrs = i.names(|_: &Register, i| some(i, i.set(|i| i.parse())?))?;
+    match pcrs.is_empty() {
+        true => Err(i.reject(
+            "at least one register, since the rest of a machine tells nothing about what booted",
+        )),
+        false => Ok(pcrs.into_iter().map(|(register, values)| (register.0, values)).collect()),
     }
 }
 

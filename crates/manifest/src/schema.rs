@@ -59,6 +59,22 @@ stand_in!(
     json_schema!({ "type": "string", "pattern": "^(build|sha256:[0-9a-f]{64})$" })
 );
 stand_in!(
+    /// Values by register.
+    PcrTable,
+    json_schema!({
+        "type": "object",
+        "patternProperties": {
+            "^([0-9]|1[0-9]|2[0-3])$": {
+                "type": "array",
+                "items": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+                "minItems": 1,
+                "uniqueItems": true,
+            },
+        },
+        "additionalProperties": false,
+    })
+);
+stand_in!(
     /// Floors by product.
     TcbTable,
     {

@@ -93,6 +93,7 @@ impl<'t> Table<'t> {
             let near = nearest(name, &absent).or_else(|| nearest(name, &known));
             let mut sorted = known.clone();
             sorted.sort_unstable();
+            sorted.dedup();
             let expected = match sorted.as_slice() {
                 [] => "no key here".to_owned(),
                 known => format!("one of the keys {}", known.join(", ")),

@@ -91,24 +91,24 @@ fn reports_all_faults_at_once() {
     37 | cpu = "one"
        |       ^^^^^
 
-    dev.toml:61:24: attestation.server.tcb.milan.bootloader: expected a whole number from 0 to 255, found `400`
+    dev.toml:63:24: attestation.server.tcb.milan.bootloader: expected a whole number from 0 to 255, found `400`
        |
-    61 | milan = { bootloader = 400, tee = 0, snp = 24, microcode = 219 }
+    63 | milan = { bootloader = 400, tee = 0, snp = 24, microcode = 219 }
        |                        ^^^
 
-    dev.toml:70:11: master_key.address: expected "https://vouchsafe-dev.vault.azure.net", found `"https://vouchsafe.vault.azure.net"`
+    dev.toml:72:11: master_key.address: expected "https://vouchsafe-dev.vault.azure.net", found `"https://vouchsafe.vault.azure.net"`
        |
-    70 | address = "https://vouchsafe.vault.azure.net"
+    72 | address = "https://vouchsafe.vault.azure.net"
        |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-    dev.toml:89:13: unseal.threshold: expected a whole number from 2 to 5, found `6`
+    dev.toml:91:13: unseal.threshold: expected a whole number from 2 to 5, found `6`
        |
-    89 | threshold = 6
+    91 | threshold = 6
        |             ^
 
-    dev.toml:122:12: secret."demo/db-password".readers[0]: expected the name of a workload, found `"dmo"`
+    dev.toml:124:12: secret."demo/db-password".readers[0]: expected the name of a workload, found `"dmo"`
         |
-    122 | readers = ["dmo"]
+    124 | readers = ["dmo"]
         |            ^^^^^
       try: "demo"
     "##);
@@ -213,7 +213,7 @@ fn refuses_what_each_rule_forbids() {
         (
             "kind = \"container\"",
             "kind = \"vm\"",
-            "workload.demo.kind: \"container\"; virtual machines",
+            "workload.demo.host_data: one of the keys debug, kind, launch_measurements, pcrs,",
         ),
         (
             "[secret.\"demo/tls-key\"]",
@@ -221,6 +221,22 @@ fn refuses_what_each_rule_forbids() {
             "secret.\"demo//tls-key\": a path of segments",
         ),
         ("[workload.demo]", "[workload.Demo]", "workload.Demo: a name of 1 to 40"),
+        ("kind = \"vm\"", "kind = \"container\"", "workload.machine.pcrs: one of the keys"),
+        (
+            "launch_measurements = [\"",
+            "launch_measurements = [] # \"",
+            "workload.machine.launch_measurements: at least one",
+        ),
+        ("\n4 = [", "\n04 = [", "workload.machine.pcrs.04: the number of a register, 0 to 23"),
+        ("\n4 = [", "\n24 = [", "workload.machine.pcrs.24: the number of a register, 0 to 23"),
+        ("\n4 = [", "\n4 = [] # [", "workload.machine.pcrs.4: at least one"),
+        (
+            "\n[workload.machine.pcrs]\n",
+            "\npcrs = {}\n[workload.other]\n",
+            "workload.machine.pcrs: at least one register",
+        ),
+        ("secure_boot = true", "", "workload.machine.secure_boot: the key `secure_boot`"),
+        ("crl = \"require\"", "crl = \"never\"", "attestation.crl: \"require\" or \"if-present\""),
     ];
     for (old, new, expected) in cases {
         let found = check(|text| put(&text, old, new));
@@ -308,6 +324,35 @@ fn no_evidence_may_be_good_for_two_workloads() {
     let at = twin.find(digest).unwrap() + digest.len();
     let other = format!("{}{}{}", &twin[..at], "0".repeat(64), &twin[at + 64..]);
     assert_eq!(faults("dev.toml", &format!("{DEV}\n{other}")), Vec::<String>::new());
+}
+
+#[test]
+fn machines_differ_by_a_register_that_both_name() {
+    let start = DEV.find("[workload.machine]").unwrap();
+    let end = DEV.find("[secret.\"machine").unwrap();
+    let twin = DEV[start..end].replace("workload.machine", "workload.twin");
+    let found = |twin: &str| faults("dev.toml", &format!("{DEV}\n{twin}"));
+    assert!(
+        found(&twin)[0]
+            .starts_with("workload.twin: a workload that no evidence takes for `machine`")
+    );
+    // Another register that only one of them names tells nothing apart.
+    assert_eq!(found(&put(&put(&twin, "\n4 = ", "\n5 = "), "\n7 = ", "\n8 = ")).len(), 1);
+    let other = put(&twin, "\n4 = [\"7", "\n4 = [\"8");
+    assert_eq!(found(&other), Vec::<String>::new());
+}
+
+#[test]
+fn a_list_is_required_unless_the_manifest_says_otherwise() {
+    use evidence::Revocation;
+    let of = |text: &str| {
+        let manifest = Manifest::parse("dev.toml", text).unwrap();
+        manifest.attestation().revocation(vec![vec![1]])
+    };
+    assert_eq!(of(DEV), Revocation::Required(vec![vec![1]]));
+    assert_eq!(of(&put(DEV, "crl = \"require\"", "")), Revocation::Required(vec![vec![1]]));
+    let lax = put(DEV, "crl = \"require\"", "crl = \"if-present\"");
+    assert_eq!(of(&lax), Revocation::IfPresent(vec![vec![1]]));
 }
 
 #[test]

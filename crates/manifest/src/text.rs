@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use evidence::{HostData, Measurement, Sha256};
+use evidence::{HostData, Measurement, PcrIndex, Sha256};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -286,6 +286,25 @@ impl Field {
     pub(crate) fn value() -> Self {
         Self("value".to_owned())
     }
+}
+
+/// The number of a register, as the key of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Register(pub(crate) PcrIndex);
+
+impl FromStr for Register {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let index = text.parse().ok().and_then(|number: u8| PcrIndex::try_from(number).ok());
+        // One spelling, so that no register is there twice.
+        let index = index.filter(|index| index.to_string() == text);
+        index.map(Self).ok_or(Malformed(Self::EXPECTED))
+    }
+}
+
+impl Expected for Register {
+    const EXPECTED: &'static str = "the number of a register, 0 to 23";
 }
 
 impl Expected for HostData {

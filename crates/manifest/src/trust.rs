@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use evidence::{Allowed, DebugPolicy, HostData, Measurement, Policy, Product, TcbFloor};
+use evidence::{
+    Allowed, DebugPolicy, HostData, Measurement, Policy, Product, Revocation, TcbFloor,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ use crate::requirements::{Requirements, Uvm, as_flag, policy};
 use crate::schema::{Hex48, TcbTable};
 use crate::table::Table;
 use crate::text::{AgeRecipient, FilePath, HttpsUrl, Name, ProviderName, TlsName, VaultName};
-use crate::words::{Cloud, Compliance, Curve, TlsSource, Trust};
+use crate::words::{Cloud, Compliance, Crl, Curve, TlsSource, Trust};
 
 /// A key whose holder answers for the deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -38,6 +40,9 @@ pub struct Attestation {
     /// Whose policies it accepts.
     #[schemars(default = "isolated")]
     pub trust: Trust,
+    /// Whether a workload's evidence needs a revocation list of AMD.
+    #[schemars(default = "required")]
+    pub crl: Crl,
     /// What is required of the server.
     pub server: ServerRequirements,
 }
@@ -174,16 +179,28 @@ impl Attestation {
             }
         });
         let trust = t.or("trust", isolated(), |i| i.choice());
+        let crl = t.or("crl", required(), |i| i.choice());
         let server = t.required("server", |i| {
             i.table(|t| {
                 let compliance = t.required("compliance", |i| i.choice());
                 let evidence = Requirements::read(t, context);
-                let Requirements { debug, vmpl, launch_measurements, tcb, uvm } = evidence?;
-                let compliance = compliance?;
+                let uvm = t.required("uvm", Uvm::read);
+                let Requirements { debug, vmpl, launch_measurements, tcb } = evidence?;
+                let (compliance, uvm) = (compliance?, uvm?);
                 Ok(ServerRequirements { compliance, debug, vmpl, launch_measurements, tcb, uvm })
             })
         });
-        Ok(Self { provider: provider?, address: address?, trust: trust?, server: server? })
+        let (provider, address, trust) = (provider?, address?, trust?);
+        Ok(Self { provider, address, trust, crl: crl?, server: server? })
+    }
+
+    /// What these revocation lists, as DER, mean for a workload's evidence.
+    #[must_use]
+    pub fn revocation(&self, lists: Vec<Vec<u8>>) -> Revocation {
+        match self.crl {
+            Crl::Require => Revocation::Required(lists),
+            Crl::IfPresent => Revocation::IfPresent(lists),
+        }
     }
 }
 
@@ -283,4 +300,8 @@ impl Recovery {
 
 fn isolated() -> Trust {
     Trust::Isolated
+}
+
+fn required() -> Crl {
+    Crl::Require
 }

@@ -75,6 +75,15 @@ words!(
     }
 );
 words!(
+    /// What happens when there is no revocation list of AMD that is in force.
+    Crl {
+        /// Evidence is refused.
+        Require = "require",
+        /// Evidence passes unless a list that there is revokes its authorities, and the audit record says so.
+        IfPresent = "if-present",
+    }
+);
+words!(
     /// The image of the utility VM.
     Feed {
         /// That of Azure's confidential container groups.
@@ -135,6 +144,8 @@ words!(
     WorkloadKind {
         /// A confidential container group.
         Container = "container",
+        /// A confidential virtual machine.
+        Vm = "vm",
     }
 );
 words!(

@@ -61,6 +61,8 @@ kinds! {
     LaunchMeasurement = "launch-measurement",
     /// The oldest utility VM.
     UtilityVm = "utility-vm",
+    /// Whether evidence needs a revocation list.
+    Revocation = "revocation",
     /// The master key's curve.
     Curve = "curve",
     /// Which operator may read values.
@@ -139,6 +141,7 @@ impl Kind {
             | Self::UtilityVm
             | Self::ReadsValues
             | Self::WorkloadSoftware
+            | Self::Revocation
             | Self::SecretReader
             | Self::SecretField
             | Self::Recovery

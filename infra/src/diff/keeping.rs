@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use manifest::{AgeRecipient, Curve, Manifest, Name, Place, StorageAuth, TlsSource, Trust};
+use manifest::{AgeRecipient, Crl, Curve, Manifest, Name, Place, StorageAuth, TlsSource, Trust};
 
 use super::change::{Changes, Effect, Kind};
 use super::{Need, Side, SignerKey};
@@ -108,6 +108,17 @@ fn provider(old: &Manifest, new: &Manifest, changes: &mut Changes) {
             changes.push(Effect::Strengthens, Kind::PolicySignature, subject, text);
         }
         (Trust::Isolated, Trust::Isolated) | (Trust::Entra, Trust::Entra) => {}
+    }
+    match (before.crl, after.crl) {
+        (Crl::Require, Crl::IfPresent) => {
+            let text = "passes without a revocation list of AMD in force";
+            changes.push(Effect::Weakens, Kind::Revocation, "a workload's evidence", text);
+        }
+        (Crl::IfPresent, Crl::Require) => {
+            let text = "needs a revocation list of AMD in force";
+            changes.push(Effect::Strengthens, Kind::Revocation, "a workload's evidence", text);
+        }
+        (Crl::Require, Crl::Require) | (Crl::IfPresent, Crl::IfPresent) => {}
     }
     if before.address != after.address {
         let text = format!(

@@ -13,7 +13,8 @@ pub(super) struct Required<'a> {
     debug: DebugPolicy,
     measurements: &'a BTreeSet<Measurement>,
     tcb: &'a BTreeMap<Product, TcbFloor>,
-    svn: u64,
+    /// Of the utility VM, where there is one.
+    svn: Option<u64>,
 }
 
 impl<'a> From<&'a ServerRequirements> for Required<'a> {
@@ -22,7 +23,7 @@ impl<'a> From<&'a ServerRequirements> for Required<'a> {
             debug: server.debug,
             measurements: &server.launch_measurements,
             tcb: &server.tcb,
-            svn: server.uvm.minimum_svn,
+            svn: Some(server.uvm.minimum_svn),
         }
     }
 }
@@ -33,7 +34,7 @@ impl<'a> From<&'a Workload> for Required<'a> {
             debug: workload.debug,
             measurements: &workload.launch_measurements,
             tcb: &workload.tcb,
-            svn: workload.uvm.minimum_svn,
+            svn: workload.uvm.as_ref().map(|uvm| uvm.minimum_svn),
         }
     }
 }
@@ -53,12 +54,10 @@ pub(super) fn compare(subject: &str, old: Required<'_>, new: Required<'_>, chang
     }
     floors(subject, old.tcb, new.tcb, changes);
     measurements(subject, old.measurements, new.measurements, changes);
-    changes.number(
-        Kind::UtilityVm,
-        subject,
-        "the least version of the utility VM",
-        (old.svn, new.svn),
-    );
+    // Where only one side has one, the kind is another, which is told elsewhere.
+    if let Some(svns) = old.svn.zip(new.svn) {
+        changes.number(Kind::UtilityVm, subject, "the least version of the utility VM", svns);
+    }
 }
 
 fn floors(

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifest::{Manifest, Name, Secret, SecretPath, Workload};
+use manifest::{Manifest, Name, Secret, SecretPath, Workload, WorkloadKind};
 
 use super::change::{Changes, Effect, Kind};
 use super::matching::{Matched, Pair, matching};
 use super::requirements;
 
 pub(super) fn compare(old: &Manifest, new: &Manifest, changes: &mut Changes) {
-    let matched = matching(old.workload(), new.workload(), content, |workload| &workload.host_data);
+    let matched = matching(old.workload(), new.workload(), content, identity);
     let secrets = [by_reader(old), by_reader(new)];
     let renamed: BTreeMap<&Name, &Name> =
         matched.pairs.iter().map(|pair| (pair.names[0], pair.names[1])).collect();
@@ -29,7 +29,15 @@ struct Content<'a> {
     host_data: &'a BTreeSet<evidence::HostData>,
     measurements: &'a BTreeSet<evidence::Measurement>,
     floors: Vec<(evidence::Product, [u8; 5])>,
-    rest: (bool, u8, u64),
+    rest: (bool, u8, Option<u64>),
+    machine: (&'a Pcrs, Option<bool>),
+}
+
+type Pcrs = BTreeMap<evidence::PcrIndex, BTreeSet<evidence::PcrValue>>;
+
+/// What its software is.
+fn identity(workload: &Workload) -> (&BTreeSet<evidence::HostData>, &Pcrs) {
+    (&workload.host_data, &workload.pcrs)
 }
 
 fn content(workload: &Workload) -> Content<'_> {
@@ -42,7 +50,8 @@ fn content(workload: &Workload) -> Content<'_> {
         host_data: &workload.host_data,
         measurements: &workload.launch_measurements,
         floors: floors.collect(),
-        rest: (debug, workload.vmpl, workload.uvm.minimum_svn),
+        rest: (debug, workload.vmpl, workload.uvm.as_ref().map(|uvm| uvm.minimum_svn)),
+        machine: (&workload.pcrs, workload.secure_boot),
     }
 }
 
@@ -72,6 +81,49 @@ fn software(pair: &Pair<'_, Name, Workload>, secrets: &[ByReader<'_>; 2], change
         let lost = list(secrets[0].get(pair.names[0]));
         let text = format!("software {host_data} loses {lost}");
         changes.push(Effect::Strengthens, kind, &subject, text);
+    }
+    let [old, new] = pair.values;
+    if old.kind != new.kind {
+        let gained = list(secrets[1].get(pair.names[1]));
+        let text = format!("is a {}, not a {}: it gains {gained}", new.kind, old.kind);
+        changes.push(Effect::Weakens, kind, &subject, text);
+    } else if new.kind == WorkloadKind::Vm {
+        machine(old, new, &subject, &list(secrets[1].get(pair.names[1])), changes);
+    }
+}
+
+/// What a virtual machine must show of what has booted.
+fn machine(old: &Workload, new: &Workload, subject: &str, gains: &str, changes: &mut Changes) {
+    let kind = Kind::WorkloadSoftware;
+    for (index, values) in &new.pcrs {
+        let Some(before) = old.pcrs.get(index) else {
+            let text = format!("must show register {index}, which it did not");
+            changes.push(Effect::Strengthens, kind, subject, text);
+            continue;
+        };
+        for value in values.difference(before) {
+            let text = format!("register {index} with {value} gains {gains}");
+            changes.push(Effect::Weakens, kind, subject, text);
+        }
+        for value in before.difference(values) {
+            let text = format!("register {index} may no longer have {value}");
+            changes.push(Effect::Strengthens, kind, subject, text);
+        }
+    }
+    for index in old.pcrs.keys().filter(|index| !new.pcrs.contains_key(index)) {
+        let text = format!("register {index} with any value gains {gains}");
+        changes.push(Effect::Weakens, kind, subject, text);
+    }
+    match (old.secure_boot, new.secure_boot) {
+        (Some(true), Some(false)) => {
+            changes.push(Effect::Weakens, kind, subject, "may boot code that nobody signed");
+        }
+        (Some(false), Some(true)) => {
+            changes.push(Effect::Strengthens, kind, subject, "must boot only signed code");
+        }
+        (Some(true) | None, Some(true) | None)
+        | (Some(false), Some(false) | None)
+        | (None, Some(false)) => {}
     }
 }
 

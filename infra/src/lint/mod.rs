@@ -127,9 +127,14 @@ fn platform(manifest: &Manifest, findings: &mut Findings) {
                 "its host can read every secret that it gets",
             );
         }
-        if workload.uvm.minimum_svn < server.uvm.minimum_svn {
+        if workload.uvm.as_ref().is_some_and(|uvm| uvm.minimum_svn < server.uvm.minimum_svn) {
             let text = "an older utility VM than the server's own is accepted";
             findings.push(format!("workload.{name}.uvm.minimum_svn"), text);
+        }
+        if workload.secure_boot == Some(false) {
+            let text =
+                "code that nobody signed may have booted, as far as its registers do not say";
+            findings.push(format!("workload.{name}.secure_boot"), text);
         }
         for (product, floor) in &workload.tcb {
             let lower = |own: &TcbFloor| own != floor && is_below(floor, own);
