@@ -19,6 +19,7 @@ use protocol::server_evidence::{EvidenceAnswer, Head, PURPOSE, ServerRefused, St
 use store::Store;
 
 use crate::clock::Clock;
+use crate::revocation::Lists;
 
 /// The running server.
 pub struct Core {
@@ -36,6 +37,8 @@ pub struct Core {
     pub rng: SystemRandom,
     /// The keys of this boot and the evidence for them.
     pub boot: BootIdentity,
+    /// AMD's revocation lists.
+    pub revocation: Lists,
     /// The documents in force.
     pub in_force: ArcSwap<InForce>,
 }

@@ -208,13 +208,13 @@ impl Reader {
 /// What was last told of one thing, so that it is told once. It is looked at again all the same: the
 /// reason may have been that something else was not there yet.
 #[derive(Default)]
-struct Reported(Option<String>);
+pub(crate) struct Reported(Option<String>);
 
 impl Reported {
     /// The result, if it is one; otherwise the reason is told unless it just was.
     ///
     /// Standard output is the host's: what was refused and why, in our own words, without content.
-    fn told<T, E: std::error::Error>(
+    pub(crate) fn told<T, E: std::error::Error>(
         &mut self,
         what: &'static str,
         result: Result<T, E>,

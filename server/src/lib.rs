@@ -16,8 +16,11 @@ pub mod follow;
 pub mod grant;
 pub mod http;
 pub mod kv;
+pub mod revocation;
 pub mod tokens;
 pub mod vault;
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -29,6 +32,7 @@ use crate::boot::Booted;
 use crate::core::Phase;
 use crate::environment::Environment;
 use crate::follow::Follower;
+use crate::revocation::Refresher;
 
 /// Boots and serves until the process is told to end; what is acknowledged is anchored before it
 /// does.
@@ -38,6 +42,7 @@ use crate::follow::Follower;
 pub async fn run() -> anyhow::Result<()> {
     let environment = Environment::of_process()?;
     let address = environment.listen;
+    let endpoints = environment.endpoints.clone();
     let identity_providers = OidcKeys::new(environment.endpoints.http().clone());
     let Booted { phase, tls, vault, objects } = boot::boot(environment).await.context("boot")?;
     let core = match &phase {
@@ -52,6 +57,9 @@ pub async fn run() -> anyhow::Result<()> {
     };
     let (phase, doors) = watch::channel(phase);
     let (stop, stopped) = watch::channel(false);
+    let mut refresher = Refresher::new(Arc::clone(&core), endpoints);
+    refresher.first().await;
+    let refresher = tokio::spawn(refresher.run(stopped.clone()));
     let follower = tokio::spawn(Follower::new(core, vault, objects, phase)?.run(stopped));
 
     let listener =
@@ -64,5 +72,6 @@ pub async fn run() -> anyhow::Result<()> {
     http::serve(listener, tls, doors, identity_providers, ended).await;
     // The follower anchors last, when nothing can be acknowledged any more.
     stop.send_replace(true);
-    follower.await.context("following the documents")
+    follower.await.context("following the documents")?;
+    refresher.await.context("renewing the revocation lists")
 }

@@ -1,5 +1,5 @@
 //! The calls we make to Azure: Entra and IMDS tokens, Microsoft Azure Attestation, Key Vault, Azure Resource Manager,
-//! Blob storage, the container registry and THIM.
+//! Blob storage, the container registry and THIM; and the one to AMD, for its revocation lists.
 //!
 //! Every client speaks over the one transport of [`Endpoints`], under the real host names.
 //! In the public cloud the transport trusts the web's roots; for the local cloud it resolves every name to one loopback
@@ -21,6 +21,7 @@ mod call;
 mod credentials;
 mod endpoints;
 mod imds;
+pub mod kds;
 pub mod keys;
 pub mod maa;
 mod pin;

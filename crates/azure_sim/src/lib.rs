@@ -16,6 +16,7 @@ mod corpus;
 pub mod device;
 pub mod entra;
 pub mod imds;
+pub mod kds;
 pub mod keyvault;
 pub mod maa;
 pub mod rbac;

@@ -9,7 +9,7 @@ mod refusals;
 use std::fmt;
 
 use aws_lc_rs::rand::SecureRandom;
-use evidence::{RawEvidence, Report, Sha256, VerifiedReport};
+use evidence::{RawEvidence, Report, RevocationStatus, Sha256, VerifiedReport};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::{CommitError, Store, Value};
@@ -96,6 +96,9 @@ pub struct EvidenceNote {
     chip_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported_tcb: Option<String>,
+    /// What was known about revoked authorities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation: Option<RevocationStatus>,
 }
 
 /// Whether the hardware vouches for what is noted.
@@ -122,6 +125,7 @@ impl EvidenceNote {
             host_data: say(|report| report.host_data.to_string()),
             chip_id: say(|report| report.chip_id.to_string()),
             reported_tcb: None,
+            revocation: None,
         }
     }
 
@@ -135,6 +139,7 @@ impl EvidenceNote {
             host_data: Some(report.host_data().to_string()),
             chip_id: Some(report.chip_id().to_string()),
             reported_tcb: Some(format!("{} {}", report.product(), report.reported_tcb())),
+            revocation: Some(report.hardware().revocation()),
         }
     }
 }

@@ -27,6 +27,7 @@ use super::{BootError, Booted, tls};
 use crate::clock::Clock;
 use crate::core::{BootIdentity, Core, InForce};
 use crate::environment::Environment;
+use crate::revocation::Lists;
 use crate::vault::{Vault, VaultError};
 
 /// A process with evidence of its boot and a verified bundle.
@@ -246,6 +247,7 @@ impl Unsealed {
             clock,
             rng: SystemRandom::new(),
             boot,
+            revocation: Lists::default(),
             in_force: ArcSwap::from_pointee(in_force),
         });
         let material = match tls {

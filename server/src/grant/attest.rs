@@ -83,7 +83,8 @@ fn verify(
 ) -> Result<evidence::VerifiedReport, evidence::Refusal> {
     let deployment = core.trust_root.deployment();
     let binding = binding(deployment, fresh.challenge(), &request.public_key);
-    let policy = in_force.manifest.admission_policy();
+    let mut policy = in_force.manifest.admission_policy();
+    policy.report.revocation = in_force.manifest.attestation().revocation(core.revocation.all());
     core.verifier.verify(&policy, &request.evidence, &binding, now)
 }
 

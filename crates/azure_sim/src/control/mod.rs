@@ -7,6 +7,7 @@
 //! | `POST /faults` | one [`Fault`] → 204; adds to it |
 //! | `GET /counts` | → `{operation: {"calls", "ok"}}` |
 //! | `DELETE /counts` | → 204 |
+//! | `PUT /kds` | [`kds::Lists`] → 204: what AMD's revocation lists say |
 //! | `POST /principals` | [`entra::NewApplication`] → service-principal document |
 //! | `POST /enclaves` | [`enclave::Wanted`] → 201 `{"id", "directory"}`: a device for a simulated workload |
 //! | `DELETE /enclaves/ID` | → 204 |
@@ -28,7 +29,7 @@ use crate::core::encoding::b64url;
 use crate::core::faults::Fault;
 use crate::core::store::write_atomically;
 use crate::core::{Cloud, Request, Response};
-use crate::entra;
+use crate::{entra, kds};
 
 /// Reads the control token of the state directory, or makes one.
 ///
@@ -88,6 +89,10 @@ pub async fn handle(cloud: &Arc<Cloud>, request: Request) -> Result<Response, Re
         }
         (&Method::DELETE, "/counts") => {
             cloud.faults.reset_counts();
+            Ok(Response::empty(StatusCode::NO_CONTENT))
+        }
+        (&Method::PUT, "/kds") => {
+            cloud.kds.set(body::<kds::Lists>(&request)?);
             Ok(Response::empty(StatusCode::NO_CONTENT))
         }
         (&Method::POST, "/principals") => {

@@ -15,7 +15,7 @@ use super::inventory::Inventory;
 use super::keys::RsaSigner;
 use super::store::{Store, StoreError, write_atomically};
 use super::told::Told;
-use crate::{aci, arm, blob, control, entra, keyvault, maa, rbac, registry};
+use crate::{aci, arm, blob, control, entra, kds, keyvault, maa, rbac, registry};
 
 /// What a local cloud is started with.
 #[derive(Clone, Debug)]
@@ -89,6 +89,8 @@ pub struct Cloud {
     pub registry: Store<registry::RegistryState>,
     /// Running container groups: processes, not state.
     pub aci: aci::Runtime,
+    /// AMD's revocation lists.
+    pub kds: kds::Kds,
     /// Fault script and counters.
     pub faults: Faults,
     /// Signs access tokens.
@@ -122,6 +124,7 @@ impl Cloud {
             blob: blob::Blobs::open(&directory.join("blob"))?,
             registry: Store::open(&directory, "registry")?,
             aci: aci::Runtime::default(),
+            kds: kds::Kds::default(),
             faults: Faults::default(),
             entra_key: RsaSigner::open(&directory.join("keys/entra.p8"))?,
             control_token: control::token(&directory)?,

@@ -10,7 +10,7 @@ use super::cloud::Cloud;
 use super::faults::Action;
 use super::http::{Request, Response};
 use super::told::Repeated;
-use crate::{arm, blob, control, entra, imds, keyvault, maa, registry};
+use crate::{arm, blob, control, entra, imds, kds, keyvault, maa, registry};
 
 /// Which service a host name belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Family {
     Registry(String),
     /// The instance-metadata endpoint (its own listener).
     Imds,
+    /// `kdsintf.amd.com`: AMD's.
+    Kds,
     /// `control.local`: ours.
     Control,
 }
@@ -41,6 +43,7 @@ impl Family {
                 return Some(Self::Entra);
             }
             "management.azure.com" => return Some(Self::Arm),
+            "kdsintf.amd.com" => return Some(Self::Kds),
             "control.local" => return Some(Self::Control),
             _ => {}
         }
@@ -70,6 +73,7 @@ impl Family {
             Self::Blob(_) => "blob",
             Self::Registry(_) => "registry",
             Self::Imds => "imds",
+            Self::Kds => "kds",
             Self::Control => "control",
         }
     }
@@ -184,6 +188,7 @@ async fn serve(cloud: &Arc<Cloud>, family: &Family, request: Request) -> Respons
         Family::Blob(account) => blob::handle(cloud, account, request).await,
         Family::Registry(name) => registry::handle(cloud, name, request).await,
         Family::Imds => imds::handle(cloud, request).await,
+        Family::Kds => kds::handle(cloud, &request),
         Family::Control => control::handle(cloud, request).await,
     };
     answer.unwrap_or_else(|refusal| refusal)
@@ -202,6 +207,7 @@ fn throttled(family: &Family, retry_after: Option<u32>, retry_after_ms: Option<u
         | Family::Blob(_)
         | Family::Registry(_)
         | Family::Imds
+        | Family::Kds
         | Family::Control => ("TooManyRequests", "The request was throttled by the fault script."),
     };
     let mut response = Response::arm_error(StatusCode::TOO_MANY_REQUESTS, code, message);
@@ -235,6 +241,7 @@ mod tests {
         check(".vault.azure.net", None);
         check("p.weu.attest.azure.net", Some(Family::Maa("p.weu.attest.azure.net".into())));
         check("weu.attest.azure.net", None);
+        check("kdsintf.amd.com", Some(Family::Kds));
         check("example.com", None);
     }
 }

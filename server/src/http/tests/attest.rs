@@ -1,11 +1,12 @@
 //! One-shot attest and fetch: what is given, and each way of getting nothing.
 
-use forged_root::{Chip, Product, ReportFields, Tcb};
+use forged_root::{Chip, Product, ReportFields, Tcb, amd_crl};
+use jiff::SignedDuration;
 use protocol::attest::{AttestRequest, Challenge, EphemeralKey, binding};
 use protocol::grant::{EphemeralSecret, Exchange, GrantBody, Sealed};
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{DEV, NOW, World};
 
 const ATTEST: &str = "/vouchsafe/v1/attest";
 
@@ -215,4 +216,56 @@ async fn a_malformed_request_says_so_and_repeats_nothing() {
     // A key that is no point: the evidence binds it, the answer cannot be sealed to it.
     let (status, answer) = send(&world, &request).await;
     assert_eq!((status, &answer["errors"]), (400, &json!(["malformed"])));
+}
+
+/// The serial number of Milan's ASK.
+const ASK: u64 = 1;
+
+/// What the demo workload gets while Milan's list is this: status, reason, and what the log has about revocation.
+async fn with_list(crl: &str, list: Option<Vec<u8>>) -> (u16, String, Value) {
+    let world = world().await;
+    world.put_in_force(&DEV.replace("crl = \"require\"", &format!("crl = \"{crl}\"")));
+    // A list of another root says nothing about Milan's.
+    let list = list.unwrap_or_else(|| amd_crl(Product::Genoa, &[], NOW, NOW + HOUR));
+    world.core.revocation.put(evidence::Product::Milan, list);
+    let key = EphemeralSecret::generate().unwrap();
+    let request = world.request(world.challenge().await, key.public(), |_| {});
+    let (status, answer) = send(&world, &request).await;
+    let reason = if status == 200 { String::new() } else { world.reason(&answer).await };
+    let audit = world.audit().await;
+    let record = audit.iter().rfind(|record| record["request"]["operation"] == "attest").unwrap();
+    (status, reason, record["request"]["evidence"]["revocation"].clone())
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+#[tokio::test]
+async fn a_revoked_authority_is_refused_whatever_the_manifest_says() {
+    for crl in ["require", "if-present"] {
+        let list = amd_crl(Product::Milan, &[ASK], NOW - HOUR, NOW + HOUR);
+        let (status, reason, _) = with_list(crl, Some(list)).await;
+        assert_eq!(status, 403, "{crl}");
+        assert!(reason.contains("(revocation)") && reason.contains("revoked"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_in_force_the_manifest_decides() {
+    let outdated = || Some(amd_crl(Product::Milan, &[], NOW - HOUR - HOUR, NOW - HOUR));
+    for list in [None, outdated()] {
+        let (status, reason, _) = with_list("require", list.clone()).await;
+        assert_eq!(status, 403);
+        assert!(reason.contains("(revocation)"), "{reason}");
+        let (status, reason, known) = with_list("if-present", list.clone()).await;
+        assert_eq!(status, 200, "{reason}");
+        if list.is_none() {
+            assert_eq!(known, json!({"unknown": "unavailable"}));
+        } else {
+            assert_eq!(known, json!({"not-revoked": {"until": (NOW - HOUR).to_string()}}));
+        }
+    }
+    let current = Some(amd_crl(Product::Milan, &[], NOW - HOUR, NOW + HOUR));
+    let (status, _, known) = with_list("require", current).await;
+    assert_eq!(status, 200);
+    assert_eq!(known, json!({"not-revoked": {"until": (NOW + HOUR).to_string()}}));
 }

@@ -35,6 +35,7 @@ use super::objects::Objects;
 use crate::auth::OidcKeys;
 use crate::clock::Clock;
 use crate::core::{BootIdentity, Core, InForce, Phase};
+use crate::revocation::Lists;
 use crate::tokens::{self, Holder, Lifetime};
 
 pub(super) const DEV: &str = include_str!("../../../../manifests/dev.toml");
@@ -267,6 +268,17 @@ pub(super) fn nobody() -> OidcKeys {
     OidcKeys::new(client(SocketAddr::from(([127, 0, 0, 1], 9))))
 }
 
+/// Lists in force that revoke nothing.
+fn lists() -> Lists {
+    let lists = Lists::default();
+    let day = jiff::SignedDuration::from_hours(24);
+    for product in evidence::Product::ALL {
+        let forged = product.to_string().parse().unwrap();
+        lists.put(product, forged_root::amd_crl(forged, &[], NOW - day, NOW + day));
+    }
+    lists
+}
+
 async fn core(manifest: &str, objects: &Objects) -> Core {
     let (first, key) = signer(forged_root::SignerName::First);
     let (second, _) = signer(forged_root::SignerName::Second);
@@ -336,6 +348,7 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
         clock: stopped_clock(),
         rng: SystemRandom::new(),
         boot: BootIdentity { evidence: evidence_of(&chip, &fields), runtime_data, key: boot_key },
+        revocation: lists(),
         in_force: ArcSwap::from_pointee(InForce {
             bundle,
             bundle_text,
