@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "store_checkpoint", run: targets::store::checkpoint },
     Target { name: "store_commit", run: targets::store::commit },
     Target { name: "store_snapshot", run: targets::store::snapshot },
+    Target { name: "tpm_answer", run: targets::tpm::answer },
 ];
 
 /// The target of that name.

@@ -6,3 +6,4 @@ pub(crate) mod image;
 pub(crate) mod maa;
 pub(crate) mod manifest;
 pub(crate) mod store;
+pub(crate) mod tpm;

@@ -15,12 +15,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("crates/image", &[]),
     ("crates/store", &[]),
     ("crates/forged_root", &[]),
+    ("crates/tpm", &[]),
     ("crates/manifest", &["evidence"]),
     ("crates/azure", &["evidence"]),
-    ("crates/attester", &["evidence"]),
+    ("crates/attester", &["evidence", "tpm"]),
     ("crates/protocol", &["evidence", "manifest"]),
     ("crates/server_client", &["protocol"]),
-    ("crates/azure_sim", &["evidence", "maa", "image", "forged_root", "manifest"]),
+    ("crates/azure_sim", &["evidence", "maa", "image", "forged_root", "manifest", "tpm"]),
     ("infra", &["evidence", "manifest", "maa", "image", "protocol"]),
     ("server", &["attester", "azure", "evidence", "maa", "manifest", "protocol", "store"]),
     (
@@ -41,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
     ("e2e", &[]),
     ("golden", &[]),
-    ("fuzz", &["evidence", "image", "infra", "maa", "manifest", "protocol", "store"]),
+    ("fuzz", &["evidence", "image", "infra", "maa", "manifest", "protocol", "store", "tpm"]),
 ];
 
 /// Linked only by tests and by the local cloud's own binary.
