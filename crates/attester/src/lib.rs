@@ -1,5 +1,6 @@
 //! Collects evidence from the machine we run on.
 //!
+//! [`Container`] is a confidential container of Azure, [`Vm`] a confidential virtual machine.
 //! In a confidential container the report comes from a device, and the certificates and the endorsement of the utility VM
 //! from the files of the security context, which the guest agent wrote before the container started. All of it is
 //! untrusted: the host could have replaced any file, and whoever receives the evidence verifies it. What is checked here is
@@ -16,10 +17,14 @@ use std::path::{Path, PathBuf};
 use evidence::{Binding, RawEvidence, SecurityContextError};
 
 mod ioctl;
+mod metadata;
 mod sev_guest;
 mod sev_legacy;
 mod simulated;
 mod tsm;
+mod vtpm;
+
+pub use vtpm::Vm;
 
 /// Something that can say what runs here.
 pub trait Attester: fmt::Debug + Send + Sync {
@@ -68,6 +73,15 @@ pub enum AttesterError {
     /// The device answered with something that is not a report for our request.
     #[error("the device's answer lacks {0}")]
     Answer(&'static str),
+    /// The host's metadata service did not answer.
+    #[error("asking the host for the processor's certificates")]
+    Metadata(#[source] std::io::Error),
+    /// The virtual TPM gave nothing.
+    #[error("asking the virtual tpm")]
+    Tpm(#[source] tpm::TpmError),
+    /// The virtual TPM is not that of a confidential machine of Azure.
+    #[error("the tpm has no {0}: this is no confidential virtual machine of azure")]
+    NoParavisor(&'static str),
     /// A file of the security context could not be read.
     #[error("reading {}", .0.display())]
     Read(PathBuf, #[source] std::io::Error),
@@ -81,6 +95,9 @@ impl AttesterError {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
+            Self::Tpm(_) | Self::Metadata(_) | Self::NoParavisor(_) => {
+                "run as root in a confidential virtual machine, where the kernel has /dev/tpmrm0"
+            }
             Self::NoDevice | Self::Device(..) | Self::Provider(_) => {
                 "run in a confidential container group, or as a workload of the local cloud"
             }
