@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use attester::Device;
@@ -31,6 +32,7 @@ pub struct Config {
     server: Address,
     pins: Pins,
     roots: Roots,
+    kind: Kind,
     state: Option<PathBuf>,
     wait: Duration,
     deliveries: Vec<Delivery>,
@@ -62,6 +64,32 @@ pub enum Roots {
         uvm: Sha256,
     },
 }
+
+/// What the application runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A confidential container group.
+    Container,
+    /// A confidential virtual machine.
+    Vm,
+}
+
+impl FromStr for Kind {
+    type Err = NotAKind;
+
+    fn from_str(text: &str) -> Result<Self, NotAKind> {
+        match text {
+            "container" => Ok(Self::Container),
+            "vm" => Ok(Self::Vm),
+            _ => Err(NotAKind),
+        }
+    }
+}
+
+/// Another word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected \"container\" or \"vm\"")]
+pub struct NotAKind;
 
 impl Roots {
     /// The roots of a server's evidence.
@@ -139,6 +167,12 @@ impl Config {
         &self.roots
     }
 
+    /// What the application runs in.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The file that remembers the newest server seen.
     #[must_use]
     pub fn state(&self) -> Option<&Path> {
@@ -183,6 +217,10 @@ fn read(table: &Table<'_>, folder: &Path) -> Option<Config> {
         Some(item) => item.table().and_then(read_insecure_local),
         None => Some(Roots::Real),
     };
+    let kind = match table.optional("kind") {
+        Some(item) => item.parse(),
+        None => Some(Kind::Container),
+    };
     let insecure_allowed = match table.optional("insecure_allow_env") {
         Some(item) => item.set(),
         None => Some(BTreeSet::new()),
@@ -198,6 +236,7 @@ fn read(table: &Table<'_>, folder: &Path) -> Option<Config> {
             minimum_serial: minimum_serial?,
         },
         roots: roots?,
+        kind: kind?,
         state: state.map(|state| folder.join(state)),
         wait: Duration::from_secs(wait?),
         deliveries: deliveries?,

@@ -36,6 +36,9 @@ pub enum Fault {
     /// The platform did not say where its files are.
     #[error("the variable {SECURITY_CONTEXT} is not set")]
     NoSecurityContext,
+    /// The local cloud did not say where its machine is.
+    #[error("the variable {INSECURE_MACHINE} is not set")]
+    NoMachine,
     /// The application.
     #[error("handing the secrets over")]
     HandOver(#[from] HandOverError),
@@ -104,9 +107,10 @@ impl Fault {
             Self::Meeting(MeetingError::Connect(_) | MeetingError::NoRandomness)
             | Self::Ask(AskError::Sealed(_) | AskError::Answer(_) | AskError::Missing { .. })
             | Self::Start(_) => ExitStatus::Unavailable,
-            Self::Ask(AskError::Evidence(_)) | Self::Attester(_) | Self::NoSecurityContext => {
-                ExitStatus::NoEvidence
-            }
+            Self::Ask(AskError::Evidence(_))
+            | Self::Attester(_)
+            | Self::NoSecurityContext
+            | Self::NoMachine => ExitStatus::NoEvidence,
             Self::HandOver(_) => ExitStatus::HandOver,
             Self::Audit(_) => ExitStatus::NotProved,
             Self::Recovery(_) => ExitStatus::NotOpened,
@@ -123,6 +127,7 @@ impl Fault {
             | Self::NeedsRun { .. }
             | Self::Attester(_)
             | Self::NoSecurityContext
+            | Self::NoMachine
             | Self::HandOver(_)
             | Self::Audit(_)
             | Self::Recovery(_)
@@ -144,6 +149,7 @@ impl Fault {
             }
             Self::Audit(_) => "export the log again; if it is refused again, believe the refusal",
             Self::Recovery(_) => "bring more holders, or another copy",
+            Self::NoMachine => "run with `cargo xtask local enclave --vm`",
             Self::HandOver(_) => "check the folder of the file and the command",
             Self::Config(_) | Self::Meeting(_) | Self::Ask(_) | Self::Start(_) => {
                 match self.status() {
@@ -195,3 +201,5 @@ pub fn chain(error: &dyn Error) -> String {
 
 /// The variable by which the guest agent of the platform says where its files are.
 pub const SECURITY_CONTEXT: &str = "UVM_SECURITY_CONTEXT_DIR";
+/// The variable by which the local cloud says where its virtual machine is.
+pub const INSECURE_MACHINE: &str = "VOUCHSAFE_INSECURE_MACHINE";

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use crate::{AskError, Config, ExitStatus, Fault, MeetingError, Released, Rollback, Surroundings};
+use crate::{
+    AskError, Config, ExitStatus, Fault, Machine, MeetingError, Released, Rollback, Surroundings,
+};
 use attester::{Attester, AttesterError};
 use aws_lc_rs::rand::SystemRandom;
 use evidence::{Binding, RawEvidence, Sha256};
@@ -48,7 +50,7 @@ file = "/run/secrets/db"
 async fn fetch_with(config: &Config, attester: &dyn Attester) -> Result<Released, Fault> {
     let rng = SystemRandom::new();
     let around = Surroundings { clock: &|| NOW, rng: &rng };
-    crate::fetch(config, attester, around).await
+    crate::fetch(config, Machine::Container(attester), around).await
 }
 
 async fn fetch(running: &Running) -> Result<Released, Fault> {

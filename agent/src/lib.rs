@@ -12,7 +12,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use attester::Attester;
 use aws_lc_rs::rand::SecureRandom;
 use jiff::Timestamp;
 
@@ -31,7 +30,7 @@ pub use config::Config;
 pub use fault::{ExitStatus, Fault};
 pub use files::FileError;
 pub use memory::{MemoryError, Rollback};
-pub use release::{AskError, MeetingError, Outlook, Released, Trusted};
+pub use release::{AskError, Machine, MeetingError, Outlook, Released, Trusted};
 
 /// What an agent is given by its surroundings.
 #[derive(Clone, Copy)]
@@ -59,12 +58,12 @@ pub async fn check(config: &Config, around: Surroundings<'_>) -> Result<Trusted,
 /// The last attempt's.
 pub async fn fetch(
     config: &Config,
-    attester: &dyn Attester,
+    machine: Machine<'_>,
     around: Surroundings<'_>,
 ) -> Result<Released, Fault> {
     patiently(config.wait(), || async {
         let trusted = Trusted::meet(config, around.rng, (around.clock)()).await?;
-        Ok(trusted.ask(config, attester).await?)
+        Ok(trusted.ask(config, machine).await?)
     })
     .await
 }

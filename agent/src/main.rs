@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use agent::config::Target;
-use agent::fault::{SECURITY_CONTEXT, chain};
+use agent::config::{Kind, Roots, Target};
+use agent::fault::{INSECURE_MACHINE, SECURITY_CONTEXT, chain};
 use agent::hand_over::{self, Application};
-use agent::{Config, Fault, Released, Surroundings, Trusted};
-use attester::Container;
+use agent::{Config, Fault, Machine, Released, Surroundings, Trusted};
+use attester::{Container, Vm};
 use aws_lc_rs::rand::SystemRandom;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
@@ -80,7 +80,8 @@ Exit status:
   17  the copy of the store does not open
 
 Environment:
-  UVM_SECURITY_CONTEXT_DIR  the platform's files beside the evidence
+  UVM_SECURITY_CONTEXT_DIR  the platform's files beside the evidence of a container
+  VOUCHSAFE_INSECURE_MACHINE  a virtual machine of the local cloud; real ones need nothing
   VOUCHSAFE_LOG             what is logged to standard error, `info` for more";
 
 /// Wipes all memory that is freed: what libraries copy on their way, too.
@@ -134,10 +135,26 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
 }
 
 fn fetch(config: &Config) -> Result<Released, Fault> {
-    let context = std::env::var_os(SECURITY_CONTEXT).ok_or(Fault::NoSecurityContext)?;
-    let attester =
-        Container::new(Path::new(&context), config.roots().device()).map_err(Fault::Attester)?;
-    let released = wait_for(agent::fetch(config, &attester, surroundings()))?;
+    let released = match config.kind() {
+        Kind::Container => {
+            let context = std::env::var_os(SECURITY_CONTEXT).ok_or(Fault::NoSecurityContext)?;
+            let container = Container::new(Path::new(&context), config.roots().device());
+            let container = container.map_err(Fault::Attester)?;
+            let machine = Machine::Container(&container);
+            wait_for(agent::fetch(config, machine, surroundings()))?
+        }
+        Kind::Vm => {
+            let vm = match config.roots() {
+                Roots::Real => Vm::new(),
+                Roots::InsecureLocal { .. } => {
+                    let folder = std::env::var_os(INSECURE_MACHINE).ok_or(Fault::NoMachine)?;
+                    Vm::insecure_simulated(Path::new(&folder))
+                }
+            };
+            let vm = vm.map_err(Fault::Attester)?;
+            wait_for(agent::fetch(config, Machine::Vm(&vm), surroundings()))?
+        }
+    };
     tracing::info!(workload = released.workload(), "the server released the secrets");
     Ok(released)
 }

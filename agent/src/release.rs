@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use attester::{Attester, AttesterError};
+use attester::{Attester, AttesterError, Vm};
 use aws_lc_rs::rand::SecureRandom;
 use jiff::Timestamp;
 use manifest::SecretPath;
-use protocol::attest::{AttestRequest, ChallengeAnswer, Nonce, RefusalCode, binding};
+use protocol::attest::{
+    AttestRequest, Challenge, ChallengeAnswer, EphemeralKey, Nonce, RefusalCode, WorkloadEvidence,
+    binding, vm_binding,
+};
 use protocol::grant::{EphemeralSecret, Exchange, SealError, Sealed, SecretText};
 use protocol::server_evidence::{Expectation, Server, ServerRefused};
 use server_client::{CallError, ConnectError, Connection, ProveError, Unproven};
@@ -20,6 +23,33 @@ use crate::memory::{MeetError, Memory, MemoryError, Rollback};
 pub struct Trusted {
     server: Server,
     connection: Connection,
+}
+
+/// What the application runs in, and so what speaks for it.
+#[derive(Debug, Clone, Copy)]
+pub enum Machine<'m> {
+    /// A confidential container.
+    Container(&'m dyn Attester),
+    /// A confidential virtual machine.
+    Vm(&'m Vm),
+}
+
+impl Machine<'_> {
+    fn evidence(
+        self,
+        deployment: &str,
+        challenge: &Challenge,
+        key: &EphemeralKey,
+    ) -> Result<WorkloadEvidence, AttesterError> {
+        match self {
+            Self::Container(attester) => attester
+                .evidence(&binding(deployment, challenge, key))
+                .map(WorkloadEvidence::Container),
+            Self::Vm(vm) => {
+                vm.evidence(&vm_binding(deployment, challenge, key).nonce).map(WorkloadEvidence::Vm)
+            }
+        }
+    }
 }
 
 /// The secrets that the server released to this workload.
@@ -84,7 +114,7 @@ impl Trusted {
     pub async fn ask(
         mut self,
         config: &Config,
-        attester: &dyn Attester,
+        machine: Machine<'_>,
     ) -> Result<Released, AskError> {
         #[derive(serde::Serialize)]
         struct Nothing {}
@@ -97,7 +127,7 @@ impl Trusted {
         let deployment = config.pins().deployment.as_str();
         let key = EphemeralSecret::generate().map_err(AskError::Sealed)?;
         // Blocking is no harm: there is nothing else to do meanwhile.
-        let evidence = attester.evidence(&binding(deployment, &challenge, key.public()))?;
+        let evidence = machine.evidence(deployment, &challenge, key.public())?;
         let request = AttestRequest {
             version: 1,
             challenge,

@@ -83,7 +83,7 @@ impl Deployment {
         let manifests = folder.path().join("manifests");
         copy_tree(&programs::workspace().join("manifests"), &manifests)?;
         let at = claim.address().to_string();
-        for name in ["dev.toml", "demo-agent.toml"] {
+        for name in ["dev.toml", "demo-agent.toml", "machine-agent.toml"] {
             let path = manifests.join(name);
             let text = std::fs::read_to_string(&path).with_context(|| format!("reading {name}"))?;
             std::fs::write(&path, text.replace("127.0.0.1", &at))?;
@@ -204,6 +204,20 @@ impl Deployment {
             "printenv",
             "DB_PASSWORD",
         ]);
+        self.enclave(&args)
+    }
+
+    /// Asks as the workload `machine`, a virtual machine, for what `manifests/machine-agent.toml` names, and prints one variable.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn machine(&self, options: &[&str]) -> anyhow::Result<Ended> {
+        let config = self.folder().join("manifests/machine-agent.toml");
+        let config = config.to_string_lossy();
+        let mut args = vec!["--vm"];
+        args.extend(options);
+        args.extend(["machine", "--", "vouchsafe-agent", "run", "--config", &config]);
+        args.extend(["--", "printenv", "DISK_KEY"]);
         self.enclave(&args)
     }
 

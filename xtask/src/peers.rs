@@ -15,6 +15,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
+    ("swtpm", "swtpm"),
 ];
 
 /// Python packages, with the version of each and of what it needs.

@@ -20,7 +20,8 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use manifest::Manifest;
 use protocol::attest::{
-    AttestRequest, Challenge, ChallengeAnswer, EphemeralKey, RefusalAnswer, RefusalCode, binding,
+    AttestRequest, Challenge, ChallengeAnswer, EphemeralKey, RefusalAnswer, RefusalCode,
+    WorkloadEvidence, binding,
 };
 use protocol::bundle::{BundleBody, Identity, MasterKeyRef, StoreAuth, StoreRef};
 use protocol::grant::{Exchange, GrantBody, GrantedSecret, GrantedToken, SecretText, seal};
@@ -164,8 +165,11 @@ impl Fake {
                 let request: AttestRequest = serde_json::from_slice(body).unwrap();
                 asked.secrets.push(request.secrets.clone());
                 let bound = binding(&self.deployment, &request.challenge, &request.public_key);
+                let WorkloadEvidence::Container(evidence) = &request.evidence else {
+                    return refuse(RefusalCode::Rejected);
+                };
                 if request.challenge != CHALLENGE
-                    || request.evidence.report[0x50..0x90] != bound.as_bytes()[..]
+                    || evidence.report[0x50..0x90] != bound.as_bytes()[..]
                 {
                     return refuse(RefusalCode::Rejected);
                 }

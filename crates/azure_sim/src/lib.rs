@@ -23,3 +23,4 @@ pub mod rbac;
 pub mod registry;
 #[cfg(test)]
 mod testing;
+pub mod vm;

@@ -3,7 +3,7 @@
 //! The evidence binds the server's challenge and a public key that the agent made for this one
 //! request, so neither evidence that was seen before nor evidence with another key gets anything.
 
-use evidence::{Binding, RawEvidence};
+use evidence::{Binding, QuoteNonce, RawEvidence, RawVmEvidence, UserData, VmBinding};
 use serde::{Deserialize, Serialize};
 
 /// The server's answer to `POST /vouchsafe/v1/challenge`.
@@ -43,16 +43,43 @@ pub struct AttestRequest {
     pub challenge: Challenge,
     /// What the answer is to be sealed to.
     pub public_key: EphemeralKey,
-    /// Evidence that binds both: see [`binding`].
-    pub evidence: RawEvidence,
+    /// Evidence that binds both: see [`binding`] and [`vm_binding`].
+    pub evidence: WorkloadEvidence,
     /// The secrets wanted, by path; none, for a token only.
     pub secrets: Vec<String>,
 }
 
-/// REPORT_DATA of a workload's evidence: SHA-256 of the canonical JSON of purpose, deployment,
+/// A workload's evidence, by what it runs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkloadEvidence {
+    /// A confidential container.
+    Container(RawEvidence),
+    /// A confidential virtual machine.
+    Vm(RawVmEvidence),
+}
+
+/// REPORT_DATA of a container's evidence: SHA-256 of the canonical JSON of purpose, deployment,
 /// challenge and key, then 32 zero bytes.
 #[must_use]
 pub fn binding(deployment: &str, challenge: &Challenge, public_key: &EphemeralKey) -> Binding {
+    Binding::sha256(&bound("vouchsafe-workload", deployment, challenge, public_key))
+}
+
+/// What the quote of a virtual machine carries: the same digest with a purpose of its own. The
+/// paravisor's report carries the digest of its claims, so nothing of ours is in it.
+#[must_use]
+pub fn vm_binding(deployment: &str, challenge: &Challenge, public_key: &EphemeralKey) -> VmBinding {
+    let bound = bound("vouchsafe-workload-vm", deployment, challenge, public_key);
+    VmBinding { nonce: QuoteNonce::sha256(&bound), user_data: UserData::Any }
+}
+
+fn bound(
+    purpose: &'static str,
+    deployment: &str,
+    challenge: &Challenge,
+    public_key: &EphemeralKey,
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct Bound<'a> {
         purpose: &'static str,
@@ -60,9 +87,9 @@ pub fn binding(deployment: &str, challenge: &Challenge, public_key: &EphemeralKe
         challenge: &'a Challenge,
         public_key: &'a EphemeralKey,
     }
-    let bound = Bound { purpose: "vouchsafe-workload", deployment, challenge, public_key };
+    let bound = Bound { purpose, deployment, challenge, public_key };
     #[expect(clippy::expect_used, reason = "four strings always serialise")]
-    Binding::sha256(&serde_jcs::to_vec(&bound).expect("four strings serialise"))
+    serde_jcs::to_vec(&bound).expect("four strings serialise")
 }
 
 /// What a refused caller learns: a code and a request id.
@@ -154,6 +181,28 @@ mod tests {
         assert_ne!(bound, binding("prod", &challenge, &key));
         assert_ne!(bound, binding("dev", &Challenge([2; 32]), &key));
         assert_ne!(bound, binding("dev", &challenge, &EphemeralKey([5; 65])));
+    }
+
+    #[test]
+    fn a_machines_binding_is_not_a_containers() {
+        let (challenge, key) = (Challenge([1; 32]), EphemeralKey([4; 65]));
+        let machine = vm_binding("dev", &challenge, &key);
+        assert_ne!(machine, vm_binding("dev", &Challenge([2; 32]), &key));
+        let container = binding("dev", &challenge, &key);
+        assert_ne!(machine.nonce.as_bytes(), &container.as_bytes()[..32]);
+    }
+
+    #[test]
+    fn evidence_says_its_kind() {
+        let container =
+            RawEvidence { report: vec![1], certificates: "c".into(), uvm_endorsement: vec![2] };
+        let text = serde_json::to_string(&WorkloadEvidence::Container(container)).unwrap();
+        let expected = r#"{"container":{"report":"AQ","certificates":"c","uvm_endorsement":"Ag"}}"#;
+        assert_eq!(text, expected);
+        assert!(serde_json::from_str::<WorkloadEvidence>(&text).is_ok());
+        assert!(
+            serde_json::from_str::<WorkloadEvidence>(&text.replace("container", "vm")).is_err()
+        );
     }
 
     #[test]

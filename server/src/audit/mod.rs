@@ -6,11 +6,15 @@
 
 mod refusals;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::rand::SecureRandom;
-use evidence::{RawEvidence, Report, RevocationStatus, Sha256, VerifiedReport};
+use evidence::{
+    HclReport, PcrIndex, PcrValue, Report, RevocationStatus, Sha256, VerifiedHardware, VerifiedVm,
+};
 use jiff::Timestamp;
+use protocol::attest::WorkloadEvidence;
 use serde::{Deserialize, Serialize};
 use store::{CommitError, Store, Value};
 
@@ -99,6 +103,20 @@ pub struct EvidenceNote {
     /// What was known about revoked authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
     revocation: Option<RevocationStatus>,
+    /// Of a virtual machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vm: Option<VmNote>,
+}
+
+/// What a virtual machine shows besides; verified.
+#[derive(Debug, Clone, Serialize)]
+struct VmNote {
+    /// As Azure names it.
+    id: Option<String>,
+    secure_boot: Option<bool>,
+    /// How often it was booted, and woken since.
+    boots: [u32; 2],
+    pcrs: BTreeMap<PcrIndex, PcrValue>,
 }
 
 /// Whether the hardware vouches for what is noted.
@@ -114,9 +132,15 @@ enum Standing {
 impl EvidenceNote {
     /// What a caller claims, before any check.
     #[must_use]
-    pub fn claimed(raw: &RawEvidence) -> Self {
+    pub fn claimed(raw: &WorkloadEvidence) -> Self {
         let text = serde_jcs::to_vec(raw).unwrap_or_default();
-        let report = Report::parse(&raw.report).ok();
+        let report = match raw {
+            WorkloadEvidence::Container(raw) => Report::parse(&raw.report).ok(),
+            WorkloadEvidence::Vm(raw) => {
+                let hcl = HclReport::parse(&raw.hcl_report).ok();
+                hcl.and_then(|hcl| Report::parse(hcl.report()).ok())
+            }
+        };
         let say = |field: fn(&Report) -> String| report.as_ref().map(field);
         Self {
             standing: Standing::Claimed,
@@ -126,21 +150,37 @@ impl EvidenceNote {
             chip_id: say(|report| report.chip_id.to_string()),
             reported_tcb: None,
             revocation: None,
+            vm: None,
         }
     }
 
     /// The same evidence, verified.
     #[must_use]
-    pub fn verified(self, report: &VerifiedReport) -> Self {
+    pub fn verified(self, hardware: &VerifiedHardware) -> Self {
+        let report = hardware.report();
         Self {
             standing: Standing::Verified,
             sha256: self.sha256,
-            measurement: Some(report.measurement().to_string()),
-            host_data: Some(report.host_data().to_string()),
-            chip_id: Some(report.chip_id().to_string()),
-            reported_tcb: Some(format!("{} {}", report.product(), report.reported_tcb())),
-            revocation: Some(report.hardware().revocation()),
+            measurement: Some(report.measurement.to_string()),
+            host_data: Some(report.host_data.to_string()),
+            chip_id: Some(report.chip_id.to_string()),
+            reported_tcb: Some(format!("{} {}", hardware.product(), hardware.reported_tcb())),
+            revocation: Some(hardware.revocation()),
+            vm: None,
         }
+    }
+
+    /// The same evidence, which is that of a virtual machine.
+    #[must_use]
+    pub fn of_vm(self, vm: &VerifiedVm) -> Self {
+        let (claims, quote) = (vm.claims(), vm.quote());
+        let note = VmNote {
+            id: claims.vm_id().map(str::to_owned),
+            secure_boot: claims.secure_boot(),
+            boots: [quote.reset_count, quote.restart_count],
+            pcrs: vm.pcrs().clone(),
+        };
+        Self { vm: Some(note), ..self }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use manifest::{NoMatch, SecretPath};
-use protocol::attest::{AttestRequest, binding};
+use manifest::{Appraised, NoMatch, SecretPath};
+use protocol::attest::{AttestRequest, WorkloadEvidence, binding, vm_binding};
 use protocol::grant::{
     Exchange, GrantBody, GrantedSecret, GrantedToken, SealError, Sealed, SecretText, seal,
 };
@@ -19,8 +19,8 @@ use crate::tokens::{self, Holder, Lifetime, TokenError};
 /// Answers a workload. The steps, each of which consumes the proof of the one before:
 ///
 /// 1. the challenge is one of this server's and unused; it is used up now;
-/// 2. the evidence binds challenge, deployment and key, and passes every step of [`evidence::verify()`] under what the
-///    manifest's workloads admit;
+/// 2. the evidence binds challenge, deployment and key, and passes every step of [`evidence::verify()`] (a container's) or
+///    [`evidence::verify_vm`] (a virtual machine's) under what the manifest's workloads admit;
 /// 3. it is appraised: exactly one workload of the manifest fits;
 /// 4. the decision: every secret asked for is one that the workload may have;
 /// 5. the release: the record of it is durable;
@@ -51,10 +51,7 @@ pub async fn attest(
 
     let claimed = EvidenceNote::claimed(&request.evidence);
     draft.evidence = Some(claimed.clone());
-    let report = verify(core, in_force, &fresh, request, now)?;
-    draft.evidence = Some(claimed.verified(&report));
-
-    let appraised = manifest::appraise(&in_force.manifest, &report)?;
+    let appraised = appraise(core, in_force, &fresh, request, (draft, claimed))?;
     let holder = Holder::Workload(appraised.workload().as_str().to_owned());
     draft.caller = Some(holder.caller());
     draft.paths = wanted.iter().map(|path| path.as_str().to_owned()).collect();
@@ -74,18 +71,36 @@ pub async fn attest(
     Ok(seal(exchange, &request.public_key, &body(workload, released, now)?)?)
 }
 
-fn verify(
+/// Steps 2 and 3; what is verified is noted before it is appraised.
+fn appraise(
     core: &Core,
     in_force: &InForce,
     fresh: &Fresh,
     request: &AttestRequest,
-    now: Timestamp,
-) -> Result<evidence::VerifiedReport, evidence::Refusal> {
-    let deployment = core.trust_root.deployment();
-    let binding = binding(deployment, fresh.challenge(), &request.public_key);
-    let mut policy = in_force.manifest.admission_policy();
-    policy.report.revocation = in_force.manifest.attestation().revocation(core.revocation.all());
-    core.verifier.verify(&policy, &request.evidence, &binding, now)
+    (draft, claimed): (&mut Draft, EvidenceNote),
+) -> Result<Appraised, AttestError> {
+    let manifest = &in_force.manifest;
+    let (deployment, challenge) = (core.trust_root.deployment(), fresh.challenge());
+    let (key, now) = (&request.public_key, draft.time());
+    let revocation = manifest.attestation().revocation(core.revocation.all());
+    match &request.evidence {
+        WorkloadEvidence::Container(raw) => {
+            let mut policy = manifest.admission_policy();
+            policy.report.revocation = revocation;
+            let binding = binding(deployment, challenge, key);
+            let report = core.verifier.verify(&policy, raw, &binding, now)?;
+            draft.evidence = Some(claimed.verified(report.hardware()));
+            Ok(manifest::appraise(manifest, &report)?)
+        }
+        WorkloadEvidence::Vm(raw) => {
+            let mut policy = manifest.vm_admission_policy();
+            policy.report.revocation = revocation;
+            let binding = vm_binding(deployment, challenge, key);
+            let vm = core.verifier.verify_vm(&policy, raw, &binding, now)?;
+            draft.evidence = Some(claimed.verified(vm.hardware()).of_vm(&vm));
+            Ok(manifest::appraise_vm(manifest, &vm)?)
+        }
+    }
 }
 
 fn body(workload: String, released: Released, now: Timestamp) -> Result<GrantBody, AttestError> {

@@ -1,14 +1,18 @@
 //! `vouchsafe-azure-sim enclave`: run a command as a simulated workload.
 //!
-//! The command keeps its environment and terminal and gets `UVM_SECURITY_CONTEXT_DIR`; the device is there as long as it runs.
+//! The command keeps its environment and terminal and gets `UVM_SECURITY_CONTEXT_DIR`, or with `--vm` `VOUCHSAFE_INSECURE_MACHINE`; the
+//! device, or the virtual machine's TPM, is there as long as it runs.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use super::enclave::{Enclave, Wanted, WantedTcb};
+use crate::device::Machine;
+use crate::vm::{self, AttestationKey, VirtualMachine, VmError};
 
 /// What to run, and as what.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, clap::Args)]
 pub struct Workload {
     /// State directory of the local cloud.
@@ -19,6 +23,18 @@ pub struct Workload {
     manifest: PathBuf,
     /// The workload; its first HOST_DATA value is reported.
     workload: String,
+    /// Simulate a virtual machine with a software TPM, not a container.
+    #[arg(long, conflicts_with = "host_data")]
+    vm: bool,
+    /// Boot this: what is measured into register 4 of the machine's TPM.
+    #[arg(long, requires = "vm", default_value = vm::BOOT)]
+    boot: String,
+    /// Have the machine's paravisor say that Secure Boot is off.
+    #[arg(long, requires = "vm")]
+    no_secure_boot: bool,
+    /// Have the machine's paravisor name the attestation key of another machine.
+    #[arg(long, requires = "vm")]
+    other_key: bool,
     /// Report this HOST_DATA (hexadecimal) instead.
     #[arg(long)]
     host_data: Option<String>,
@@ -57,6 +73,9 @@ pub enum WorkloadError {
     /// Something to report that cannot be.
     #[error("{0}")]
     Invalid(String),
+    /// The virtual machine cannot be made.
+    #[error("making the virtual machine")]
+    Vm(#[from] VmError),
     /// The device cannot be made.
     #[error("making the device")]
     Device(#[source] std::io::Error),
@@ -70,24 +89,26 @@ pub enum WorkloadError {
 /// # Errors
 /// What to report is not clear, or the device or the command cannot be started.
 pub async fn run(workload: Workload) -> Result<ExitStatus, WorkloadError> {
-    let host_data = match &workload.host_data {
-        Some(text) => text.clone(),
-        None => first_host_data(&workload.manifest, &workload.workload)?,
+    let host_data = match (&workload.host_data, workload.vm) {
+        (_, true) => "0".repeat(64),
+        (Some(text), false) => text.clone(),
+        (None, false) => first_host_data(&workload.manifest, &workload.workload)?,
     };
     let mut bytes = [0; 32];
     hex::decode_to_slice(&host_data, &mut bytes).map_err(|_| {
         WorkloadError::Invalid(format!("host_data is not 64 hexadecimal digits: {host_data}"))
     })?;
     let wanted = Wanted {
-        product: workload.product,
-        chip: workload.chip,
+        product: workload.product.clone(),
+        chip: workload.chip.clone(),
         debug: workload.debug,
         vmpl: workload.vmpl,
         tcb: tcb(workload.tcb.as_deref().unwrap_or_default()).map_err(WorkloadError::Invalid)?,
         ..Wanted::new(bytes)
     };
     let machine = wanted.machine().map_err(WorkloadError::Invalid)?;
-    let enclave = Enclave::open(&workload.state, machine, None).map_err(WorkloadError::Device)?;
+    let place = Place::make(&workload, machine).await?;
+    let (variable, folder) = place.variable();
     let mut command = workload.command.into_iter();
     let program = PathBuf::from(command.next().unwrap_or_default());
     // An interrupt from the terminal reaches the command itself; we stay to clean up.
@@ -95,7 +116,7 @@ pub async fn run(workload: Workload) -> Result<ExitStatus, WorkloadError> {
         .map_err(WorkloadError::Device)?;
     let mut child = tokio::process::Command::new(&program)
         .args(command)
-        .env("UVM_SECURITY_CONTEXT_DIR", enclave.directory())
+        .env(variable, folder)
         .stdin(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
@@ -104,6 +125,41 @@ pub async fn run(workload: Workload) -> Result<ExitStatus, WorkloadError> {
         tokio::select! {
             status = child.wait() => return status.map_err(|cause| WorkloadError::Start(program, cause)),
             _ = interrupt.recv() => {}
+        }
+    }
+}
+
+/// Where the command runs; dropping it takes everything away.
+enum Place {
+    Container(Enclave),
+    Vm(VirtualMachine),
+}
+
+impl Place {
+    async fn make(workload: &Workload, machine: Machine) -> Result<Self, WorkloadError> {
+        if !workload.vm {
+            let enclave = Enclave::open(&workload.state, machine, None);
+            return enclave.map(Self::Container).map_err(WorkloadError::Device);
+        }
+        let wanted = vm::Wanted {
+            boot: workload.boot.clone(),
+            secure_boot: !workload.no_secure_boot,
+            attestation_key: match workload.other_key {
+                true => AttestationKey::AnotherMachines,
+                false => AttestationKey::Own,
+            },
+            ..vm::Wanted::new(machine)
+        };
+        let state = workload.state.clone();
+        let made = tokio::task::spawn_blocking(move || VirtualMachine::start(&state, wanted)).await;
+        let made = made.map_err(|cause| WorkloadError::Device(std::io::Error::other(cause)))?;
+        Ok(Self::Vm(made?))
+    }
+
+    fn variable(&self) -> (&'static str, &Path) {
+        match self {
+            Self::Container(enclave) => ("UVM_SECURITY_CONTEXT_DIR", enclave.directory()),
+            Self::Vm(machine) => ("VOUCHSAFE_INSECURE_MACHINE", machine.folder()),
         }
     }
 }
@@ -172,6 +228,10 @@ mod tests {
         .await
         .unwrap();
         assert_eq!(found.code(), Some(7));
+        let place = vec!["--vm", "--no-secure-boot", "--other-key", "--boot", "x"];
+        let machine = parse(&[&common[..], &place, &["machine", "true"]].concat());
+        assert!(machine.vm && machine.no_secure_boot && machine.other_key);
+        assert_eq!(machine.boot, "x");
         let unknown = run(parse(&[&common[..], &["other", "true"]].concat())).await;
         assert!(matches!(unknown, Err(WorkloadError::Unknown(_))));
         let bad = run(parse(&[&common[..], &["demo", "--tcb", "snp=300", "true"]].concat())).await;

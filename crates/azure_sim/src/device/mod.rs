@@ -62,7 +62,7 @@ impl Machine {
         }
     }
 
-    fn chip(&self) -> Chip {
+    pub(crate) fn chip(&self) -> Chip {
         Chip::new(self.product, &self.chip, self.tcb)
     }
 

@@ -2,7 +2,7 @@
 
 use forged_root::{Chip, Product, ReportFields, Tcb, amd_crl};
 use jiff::SignedDuration;
-use protocol::attest::{AttestRequest, Challenge, EphemeralKey, binding};
+use protocol::attest::{AttestRequest, Challenge, EphemeralKey, WorkloadEvidence, binding};
 use protocol::grant::{EphemeralSecret, Exchange, GrantBody, Sealed};
 use serde_json::{Value, json};
 
@@ -168,7 +168,10 @@ async fn a_chain_that_does_not_hold_is_refused() {
     let key = EphemeralSecret::generate().unwrap();
     let mut request = world.request(world.challenge().await, key.public(), |_| {});
     let stranger = Chip::new(Product::Milan, "stranger", Product::Milan.tcb());
-    request.evidence.certificates = stranger.vcek_pem_chain();
+    let WorkloadEvidence::Container(evidence) = &mut request.evidence else {
+        panic!("a container")
+    };
+    evidence.certificates = stranger.vcek_pem_chain();
     let (status, answer) = send(&world, &request).await;
     assert_eq!((status, &answer["errors"]), (403, &json!(["rejected"])));
     assert!(world.reason(&answer).await.contains("(report signature)"));
@@ -268,4 +271,109 @@ async fn without_a_list_in_force_the_manifest_decides() {
     let (status, _, known) = with_list("require", current).await;
     assert_eq!(status, 200);
     assert_eq!(known, json!({"not-revoked": {"until": (NOW + HOUR).to_string()}}));
+}
+
+mod machine {
+    //! Virtual machines: what only their evidence has.
+
+    use evidence::{PcrIndex, PcrValue, QuoteNonce, RawQuote, RawVmEvidence};
+    use forged_root::vm::{Hcl, QuoteFields, SoftwareAk, VmClaims, vm_fields};
+    use protocol::attest::vm_binding;
+
+    use super::*;
+
+    /// Evidence of dev.toml's machine, with this nonce in its quote.
+    fn evidence_of(nonce: &QuoteNonce, change: impl FnOnce(&mut ReportFields)) -> WorkloadEvidence {
+        let product = Product::Milan;
+        let chip = Chip::new(product, "machine", product.tcb());
+        let ak = SoftwareAk::new();
+        let claims = VmClaims::new(ak.public()).json();
+        let mut fields = vm_fields(&chip, &claims);
+        change(&mut fields);
+        let registers = [4u8, 7].map(|register| {
+            let front = format!("\n{register} = [\"");
+            let value = DEV.split(&front).nth(1).and_then(|rest| rest.get(..64)).unwrap();
+            (register, *value.parse::<PcrValue>().unwrap().as_bytes())
+        });
+        let message = QuoteFields::new(nonce.as_bytes(), &registers).attest();
+        let pcrs = registers
+            .map(|(register, value)| (PcrIndex::try_from(register).unwrap(), PcrValue::new(value)));
+        WorkloadEvidence::Vm(RawVmEvidence {
+            hcl_report: Hcl::with(&fields, &chip, claims).bytes(),
+            certificates: chip.vcek_pem_chain(),
+            quote: RawQuote { signature: ak.sign(&message), message, pcrs: pcrs.into() },
+        })
+    }
+
+    fn request(
+        challenge: Challenge,
+        key: &EphemeralKey,
+        evidence: WorkloadEvidence,
+    ) -> AttestRequest {
+        let secrets = vec!["machine/disk-key".to_owned()];
+        AttestRequest { version: 1, challenge, public_key: *key, evidence, secrets }
+    }
+
+    async fn machines_world() -> World {
+        let world = World::new().await;
+        let token = world.operator().await;
+        let body = json!({"data": {"value": "correct horse"}});
+        let path = "/v1/secret/data/machine/disk-key";
+        assert_eq!(world.call("POST", path, Some(&token), Some(body)).await.0, 200);
+        world
+    }
+
+    #[tokio::test]
+    async fn a_machine_gets_its_secret_and_the_log_has_its_registers() {
+        let world = machines_world().await;
+        let (key, challenge) = (EphemeralSecret::generate().unwrap(), world.challenge().await);
+        let nonce = vm_binding("dev", &challenge, key.public()).nonce;
+        let request = request(challenge, key.public(), evidence_of(&nonce, |_| {}));
+        let (status, answer) = send(&world, &request).await;
+        assert_eq!(status, 200, "{answer}");
+        let body = open(&world, key, challenge, answer);
+        assert_eq!(body.workload, "machine");
+        assert_eq!(body.secrets["machine/disk-key"].value.expose_secret(), "correct horse");
+        let audit = world.audit().await;
+        let record = audit.iter().rfind(|it| it["request"]["operation"] == "attest").unwrap();
+        let vm = &record["request"]["evidence"]["vm"];
+        assert_eq!((&vm["secure_boot"], &vm["boots"]), (&json!(true), &json!([3, 0])));
+        assert!(vm["pcrs"]["4"].as_str().unwrap().starts_with("7bcc5e43"), "{vm}");
+    }
+
+    async fn refused_machine(
+        nonce: impl FnOnce(&Challenge, &EphemeralKey) -> QuoteNonce,
+        change: impl FnOnce(&mut ReportFields),
+    ) -> String {
+        let world = machines_world().await;
+        let (key, challenge) = (EphemeralSecret::generate().unwrap(), world.challenge().await);
+        let nonce = nonce(&challenge, key.public());
+        let request = request(challenge, key.public(), evidence_of(&nonce, change));
+        let (status, answer) = send(&world, &request).await;
+        assert_eq!((status, &answer["errors"]), (403, &json!(["rejected"])));
+        world.reason(&answer).await
+    }
+
+    #[tokio::test]
+    async fn a_quote_for_another_challenge_deployment_or_key_is_refused() {
+        let nonces: [fn(&Challenge, &EphemeralKey) -> QuoteNonce; 3] = [
+            |_, key| vm_binding("dev", &Challenge([7; 32]), key).nonce,
+            |challenge, key| vm_binding("prod", challenge, key).nonce,
+            |challenge, _| vm_binding("dev", challenge, &EphemeralKey([4; 65])).nonce,
+        ];
+        for nonce in nonces {
+            let reason = refused_machine(nonce, |_| {}).await;
+            assert!(reason.contains("(quote nonce)"), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_paravisor_and_a_debuggable_one_are_refused() {
+        let nonce =
+            |challenge: &Challenge, key: &EphemeralKey| vm_binding("dev", challenge, key).nonce;
+        let reason = refused_machine(nonce, |fields| fields.measurement = [7; 48]).await;
+        assert!(reason.contains("(measurement)"), "{reason}");
+        let reason = refused_machine(nonce, |fields| fields.policy |= 1 << 19).await;
+        assert!(reason.contains("(debug)"), "{reason}");
+    }
 }

@@ -133,7 +133,7 @@ async fn what_the_manifest_owns_is_readable() {
     let mount = read("GET", "/v1/sys/internal/ui/mounts/secret/demo/db-password").await;
     assert_eq!((&mount["path"], &mount["options"]["version"]), (&json!("secret/"), &json!("2")));
     let names = read("LIST", "/v1/sys/policies/acl").await;
-    assert_eq!(names["keys"], json!(["operator-dev", "workload-demo"]));
+    assert_eq!(names["keys"], json!(["operator-dev", "workload-demo", "workload-machine"]));
     let policy = read("GET", "/v1/sys/policies/acl/workload-demo").await;
     let text = policy["policy"].as_str().unwrap();
     assert!(text.contains("path \"secret/data/demo/db-password\" { capabilities = [\"read\"] }"));

@@ -13,7 +13,7 @@ use forged_root::{Chip, Form, ReportFields, UVM_MEASUREMENT, UVM_SVN, uvm_endors
 use jiff::Timestamp;
 use manifest::Manifest;
 use object_store::ObjectStore;
-use protocol::attest::{AttestRequest, Challenge, EphemeralKey, binding};
+use protocol::attest::{AttestRequest, Challenge, EphemeralKey, WorkloadEvidence, binding};
 use protocol::bundle::{Bundle, BundleBody, Identity, MasterKeyRef, StoreAuth, StoreRef};
 use protocol::jwk::{Curve, EcPublicKey};
 use protocol::runtime_data::RuntimeData;
@@ -249,7 +249,7 @@ impl World {
             version: 1,
             challenge,
             public_key: *key,
-            evidence: evidence_of(chip, &fields),
+            evidence: WorkloadEvidence::Container(evidence_of(chip, &fields)),
             secrets: vec!["demo/db-password".to_owned()],
         }
     }
