@@ -10,7 +10,7 @@ use e2e::deployment::Deployment;
 use e2e::owner;
 use e2e::vault::Vault;
 use evidence::RawEvidence;
-use protocol::attest::{AttestRequest, ChallengeAnswer, binding};
+use protocol::attest::{AttestRequest, ChallengeAnswer, WorkloadEvidence, binding};
 use protocol::grant::{EphemeralSecret, Sealed};
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ fn peer_evidence_counts_once_at_one_server_for_one_key() -> anyhow::Result<()> {
         ensure!(status == 200, "{status}: {told}");
         let challenge = serde_json::from_value::<ChallengeAnswer>(told)?.challenge;
         let evidence = device.evidence(&binding("dev", &challenge, key.public()))?;
+        let evidence = WorkloadEvidence::Container(evidence);
         let secrets = vec!["demo/db-password".to_owned()];
         Ok(AttestRequest { version: 1, challenge, public_key: *key.public(), evidence, secrets })
     };
@@ -68,11 +69,12 @@ fn peer_evidence_counts_once_at_one_server_for_one_key() -> anyhow::Result<()> {
     refused(&here, &stolen, "binding")?;
     // The signing key's certificate of somebody else's authority.
     let mut forged = ask()?;
-    forged.evidence = with_another_root(&forged.evidence)?;
+    let evidence = of_container(&mut forged)?;
+    *evidence = with_another_root(evidence)?;
     refused(&here, &forged, "(root)")?;
     // A report that was changed.
     let mut changed = ask()?;
-    *changed.evidence.report.get_mut(0x90).context("HOST_DATA follows")? ^= 1;
+    *of_container(&mut changed)?.report.get_mut(0x90).context("HOST_DATA follows")? ^= 1;
     refused(&here, &changed, "(report signature)")
 }
 
@@ -120,6 +122,13 @@ fn post(cloud: &Cloud, call: &str, body: &Value) -> anyhow::Result<(u16, Value)>
         let answer = client.post(url).json(body).send().await?;
         Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await?)?))
     })
+}
+
+fn of_container(request: &mut AttestRequest) -> anyhow::Result<&mut RawEvidence> {
+    match &mut request.evidence {
+        WorkloadEvidence::Container(evidence) => Ok(evidence),
+        WorkloadEvidence::Vm(_) => anyhow::bail!("a container's evidence"),
+    }
 }
 
 /// The same chain with another certificate in the place of AMD's root: self-made, with nothing to do with the silicon.
