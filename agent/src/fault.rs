@@ -8,6 +8,7 @@ use server_client::{CallError, Refused};
 
 use crate::audit::AuditError;
 use crate::config::ConfigError;
+use crate::evidence_file::EvidenceFault;
 use crate::hand_over::HandOverError;
 use crate::recovery::RecoveryFault;
 use crate::release::{AskError, MeetingError, Outlook};
@@ -48,6 +49,9 @@ pub enum Fault {
     /// A copy of a store.
     #[error("the copy of the store")]
     Recovery(#[from] RecoveryFault),
+    /// A file of evidence.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceFault),
     /// The agent itself.
     #[error("starting the agent")]
     Start(#[source] std::io::Error),
@@ -72,6 +76,10 @@ pub enum ExitStatus {
     NotProved,
     /// A copy of a store does not open.
     NotOpened,
+    /// A file of evidence does not pass.
+    EvidenceRefused,
+    /// A file of evidence, or one beside it, is not what it should be.
+    EvidenceFile,
 }
 
 impl ExitStatus {
@@ -87,6 +95,8 @@ impl ExitStatus {
             Self::HandOver => 15,
             Self::NotProved => 16,
             Self::NotOpened => 17,
+            Self::EvidenceRefused => 18,
+            Self::EvidenceFile => 19,
         }
     }
 }
@@ -114,6 +124,8 @@ impl Fault {
             Self::HandOver(_) => ExitStatus::HandOver,
             Self::Audit(_) => ExitStatus::NotProved,
             Self::Recovery(_) => ExitStatus::NotOpened,
+            Self::Evidence(fault) if fault.is_refusal() => ExitStatus::EvidenceRefused,
+            Self::Evidence(_) => ExitStatus::EvidenceFile,
         }
     }
 
@@ -131,6 +143,7 @@ impl Fault {
             | Self::HandOver(_)
             | Self::Audit(_)
             | Self::Recovery(_)
+            | Self::Evidence(_)
             | Self::Start(_) => Outlook::Lasting,
         }
     }
@@ -149,7 +162,11 @@ impl Fault {
             }
             Self::Audit(_) => "export the log again; if it is refused again, believe the refusal",
             Self::Recovery(_) => "bring more holders, or another copy",
+<<<<<<< HEAD
             Self::NoMachine => "run with `cargo xtask local enclave --vm`",
+=======
+            Self::Evidence(fault) => fault.remedy(),
+>>>>>>> 333fc9e (agent: show and verify files of evidence)
             Self::HandOver(_) => "check the folder of the file and the command",
             Self::Config(_) | Self::Meeting(_) | Self::Ask(_) | Self::Start(_) => {
                 match self.status() {
@@ -164,7 +181,9 @@ impl Fault {
                     | ExitStatus::NoEvidence
                     | ExitStatus::HandOver
                     | ExitStatus::NotProved
-                    | ExitStatus::NotOpened => "correct the configuration",
+                    | ExitStatus::NotOpened
+                    | ExitStatus::EvidenceRefused
+                    | ExitStatus::EvidenceFile => "correct the configuration",
                 }
             }
         }

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 pub mod audit;
 pub mod config;
+pub mod evidence_file;
 pub mod fault;
 mod files;
 #[cfg(test)]

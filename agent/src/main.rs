@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
+<<<<<<< HEAD
 use agent::config::{Kind, Roots, Target};
 use agent::fault::{INSECURE_MACHINE, SECURITY_CONTEXT, chain};
+=======
+use agent::config::Target;
+use agent::evidence_file::EvidenceVerb;
+use agent::fault::{SECURITY_CONTEXT, chain};
+>>>>>>> 333fc9e (agent: show and verify files of evidence)
 use agent::hand_over::{self, Application};
 use agent::{Config, Fault, Machine, Released, Surroundings, Trusted};
 use attester::{Container, Vm};
@@ -46,6 +52,9 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
+    /// Look at a file of evidence, or verify it. Needs no configuration, and asks nobody.
+    #[command(subcommand)]
+    Evidence(EvidenceVerb),
     /// Verify the server and say what it proved; ask for nothing.
     Check {
         #[command(flatten)]
@@ -78,6 +87,8 @@ Exit status:
   15  a file cannot be written, or the application not started
   16  the audit log does not prove what it says
   17  the copy of the store does not open
+  18  a file of evidence does not pass
+  19  a file of evidence, or one beside it, is not what it should be
 
 Environment:
   UVM_SECURITY_CONTEXT_DIR  the platform's files beside the evidence of a container
@@ -122,6 +133,10 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
                 }
             }
             hand_over::write_files(config.deliveries(), &fetch(&config)?)?;
+            Ok(())
+        }
+        Verb::Evidence(verb) => {
+            agent::evidence_file::run(verb, Timestamp::now(), &mut std::io::stdout().lock())?;
             Ok(())
         }
         Verb::Check { common } => {

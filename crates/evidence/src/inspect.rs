@@ -6,7 +6,7 @@ use x509_parser::pem::Pem;
 use crate::certificate::Certificate;
 use crate::endorsement;
 use crate::vek::{Vek, VekKind};
-use crate::{ChipId, EndorsementForm, Measurement, Product, Sha256, Tcb};
+use crate::{ChipId, EndorsementForm, Measurement, Product, Sha256, Tcb, revocation};
 
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,17 @@ pub struct EndorsementView {
     pub certificates: Vec<CertificateView>,
 }
 
+/// What a revocation list says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationListView {
+    /// The whole name of its issuer.
+    pub issuer: String,
+    /// Until when it is in force.
+    pub until: Timestamp,
+    /// The serial numbers that it names, in hex.
+    pub revoked: Vec<String>,
+}
+
 /// Text that cannot be read, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
@@ -83,6 +94,28 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateView>, Unreadable> {
             view(&block.map_err(broken)?.contents)
         })
         .collect()
+}
+
+/// A certificate in DER.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn certificate(der: &[u8]) -> Result<CertificateView, Unreadable> {
+    view(der)
+}
+
+/// A revocation list in DER.
+///
+/// # Errors
+/// When it cannot be read, or has what a list of AMD's must not have.
+pub fn revocation_list(der: &[u8]) -> Result<RevocationListView, Unreadable> {
+    let (issuer, list) = revocation::look(der)
+        .map_err(|found| ("a revocation list".to_owned(), found.to_owned()))?;
+    Ok(RevocationListView {
+        issuer,
+        until: list.until(),
+        revoked: list.revoked().map(|serial| serial.to_str_radix(16)).collect(),
+    })
 }
 
 /// An endorsement of a utility VM.

@@ -160,39 +160,60 @@ fn known(
 }
 
 fn read(der: &[u8], root: &Authority) -> Result<RevocationList, Unusable> {
-    let because = |why| Err(Unusable::Because(why));
-    if der.len() > MAX_LIST {
-        return because("one that is too large");
-    }
-    let Ok((&[], list)) = CertificateRevocationList::from_der(der) else {
-        return because("one that cannot be read");
-    };
+    let list = parse(der).map_err(Unusable::Because)?;
     if !root.is_named(list.issuer()) {
         return Err(Unusable::OfAnother);
     }
     if list.signature_algorithm != list.tbs_cert_list.signature
         || list.signature_algorithm.algorithm != OID_PKCS1_RSASSAPSS
     {
-        return because("one with another signature algorithm");
+        return Err(Unusable::Because("one with another signature algorithm"));
     }
     if UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA384, root.public_key())
         .verify(list.tbs_cert_list.as_ref(), &list.signature_value.data)
         .is_err()
     {
-        return because("one with another signature");
+        return Err(Unusable::Because("one with another signature"));
     }
+    content(&list).map_err(Unusable::Because)
+}
+
+/// Reads a list for people: its issuer and what it says, without a look at its signature.
+pub(crate) fn look(der: &[u8]) -> Result<(String, RevocationList), &'static str> {
+    let list = parse(der)?;
+    Ok((list.issuer().to_string(), content(&list)?))
+}
+
+fn parse(der: &[u8]) -> Result<CertificateRevocationList<'_>, &'static str> {
+    if der.len() > MAX_LIST {
+        return Err("one that is too large");
+    }
+    match CertificateRevocationList::from_der(der) {
+        Ok((&[], list)) => Ok(list),
+        _ => Err("one that cannot be read"),
+    }
+}
+
+fn content(list: &CertificateRevocationList<'_>) -> Result<RevocationList, &'static str> {
     let entries = list.iter_revoked_certificates().flat_map(|entry| entry.extensions());
     if list.extensions().iter().chain(entries).any(|extension| extension.critical) {
-        return because("one with a critical extension");
+        return Err("one with a critical extension");
     }
-    let Some(until) = list.next_update() else {
-        return because("one without an end");
-    };
-    let Ok(until) = Timestamp::from_second(until.timestamp()) else {
-        return because("one with an end that is no time");
-    };
+    let until = list.next_update().ok_or("one without an end")?;
+    let until =
+        Timestamp::from_second(until.timestamp()).map_err(|_| "one with an end that is no time")?;
     let revoked = list.iter_revoked_certificates().map(|entry| entry.user_certificate.clone());
     Ok(RevocationList { from: list.last_update().timestamp(), until, revoked: revoked.collect() })
+}
+
+impl RevocationList {
+    pub(crate) fn until(&self) -> Timestamp {
+        self.until
+    }
+
+    pub(crate) fn revoked(&self) -> impl Iterator<Item = &BigUint> {
+        self.revoked.iter()
+    }
 }
 
 /// Real ones have less than 2 KB.
