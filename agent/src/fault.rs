@@ -162,11 +162,8 @@ impl Fault {
             }
             Self::Audit(_) => "export the log again; if it is refused again, believe the refusal",
             Self::Recovery(_) => "bring more holders, or another copy",
-<<<<<<< HEAD
             Self::NoMachine => "run with `cargo xtask local enclave --vm`",
-=======
             Self::Evidence(fault) => fault.remedy(),
->>>>>>> 333fc9e (agent: show and verify files of evidence)
             Self::HandOver(_) => "check the folder of the file and the command",
             Self::Config(_) | Self::Meeting(_) | Self::Ask(_) | Self::Start(_) => {
                 match self.status() {

@@ -9,14 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-<<<<<<< HEAD
 use agent::config::{Kind, Roots, Target};
-use agent::fault::{INSECURE_MACHINE, SECURITY_CONTEXT, chain};
-=======
-use agent::config::Target;
 use agent::evidence_file::EvidenceVerb;
-use agent::fault::{SECURITY_CONTEXT, chain};
->>>>>>> 333fc9e (agent: show and verify files of evidence)
+use agent::fault::{INSECURE_MACHINE, SECURITY_CONTEXT, chain};
 use agent::hand_over::{self, Application};
 use agent::{Config, Fault, Machine, Released, Surroundings, Trusted};
 use attester::{Container, Vm};
