@@ -31,7 +31,7 @@ pub use resource::{Kind, MissingOutput, Outputs, Resource, ResourceId, Workspace
 pub use resources::Resources;
 pub use roles::{Deployer, DeployerKind};
 pub use trust::Signers;
-pub use workload_group::{Party, WorkloadGroup, parties};
+pub use workload_group::{Admitting, Party, WorkloadGroup, parties};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! A workload's group as the manifest describes it, in the words of policies, and who else a group admits.
 
 use image::cce::{Definition, Escalation, Fragment, FragmentsError, Mode, Volume, VolumeAccess};
-use manifest::{Manifest, VolumeKind};
+use manifest::{Manifest, Name, VolumeKind};
 
 /// What `[workload.NAME.group]` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +18,23 @@ pub struct WorkloadGroup {
 /// whoever signs a fragment decides what runs in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Party {
-    /// `server`, or the workload's name.
-    pub group: String,
+    /// Which groups admit it.
+    pub group: Admitting,
     /// Who signs.
     pub issuer: String,
     /// What is signed.
     pub feed: String,
     /// The least version.
     pub minimum_svn: String,
+}
+
+/// Which groups admit a party.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Admitting {
+    /// Every group on the service, the server's too.
+    Every,
+    /// The group of a workload.
+    Workload(Name),
 }
 
 impl TryFrom<&manifest::Group> for WorkloadGroup {
@@ -40,23 +49,15 @@ impl TryFrom<&manifest::Group> for WorkloadGroup {
     }
 }
 
-/// Everybody whom a group of the manifest admits. A workload whose group is not described admits the infrastructure at
-/// least; what else it admits only its policy says.
+/// Everybody whom a group of the manifest admits. What a group admits that is not described, only its policy says.
 #[must_use]
 pub fn parties(manifest: &Manifest) -> Vec<Party> {
-    let party = |group: &str, fragment: &Fragment| Party {
-        group: group.to_owned(),
-        issuer: fragment.issuer.clone(),
-        feed: fragment.feed.clone(),
-        minimum_svn: fragment.minimum_svn.clone(),
-    };
-    let infrastructure = Fragment::infrastructure();
-    let mut parties = vec![party("server", &infrastructure)];
+    let Fragment { feed, issuer, minimum_svn, .. } = Fragment::infrastructure();
+    let mut parties = vec![Party { group: Admitting::Every, issuer, feed, minimum_svn }];
     for (name, workload) in manifest.workload() {
-        parties.push(party(name.as_str(), &infrastructure));
         let own = workload.group.iter().flat_map(|group| &group.fragments);
         parties.extend(own.map(|fragment| Party {
-            group: name.as_str().to_owned(),
+            group: Admitting::Workload(name.clone()),
             issuer: fragment.issuer.as_str().to_owned(),
             feed: fragment.feed.as_str().to_owned(),
             minimum_svn: fragment.minimum_svn.to_string(),
@@ -141,11 +142,9 @@ user = 1000
         };
         assert_eq!((group.containers, group.mode), (vec![expected], Mode::Production));
         let parties = parties(&manifest);
-        let own: Vec<_> = parties.iter().filter(|party| party.feed == "r/f").collect();
-        assert_eq!(
-            (own.len(), own[0].group.as_str(), own[0].minimum_svn.as_str()),
-            (1, "payments", "3")
-        );
-        assert!(parties.iter().any(|party| party.group == "server"));
+        let own = parties.iter().find(|party| party.feed == "r/f").unwrap();
+        let Admitting::Workload(name) = &own.group else { panic!("{own:?}") };
+        assert_eq!((name.as_str(), own.minimum_svn.as_str()), ("payments", "3"));
+        assert!(parties.iter().any(|party| party.group == Admitting::Every));
     }
 }

@@ -181,6 +181,27 @@ async fn registry_with_token_exchange() {
     assert_eq!(pulled, layer);
     // Pushing again sends nothing but the manifest.
     registry.push(&repository, &blobs, &manifest, None).await.unwrap();
+
+    // What refers to the image is on the registry's own list, once.
+    let kind = "application/vnd.cyclonedx+json";
+    let document = Bytes::from_static(b"{\"bomFormat\":\"CycloneDX\"}");
+    let empty = Bytes::from_static(b"{}");
+    let content = json!({
+        "schemaVersion": 2, "mediaType": manifest.media_type, "artifactType": kind,
+        "config": descriptor("application/vnd.oci.empty.v1+json", &empty),
+        "layers": [descriptor(kind, &document)],
+        "subject": descriptor(&manifest.media_type, &manifest.bytes),
+    });
+    let media_type = manifest.media_type.clone();
+    let sbom = Manifest { media_type, bytes: content.to_string().into() };
+    let attached = [empty, document];
+    for _ in 0..2 {
+        registry.attach(&repository, &digest, kind, &attached, &sbom).await.unwrap();
+    }
+    let listed = registry.referrers(&repository, &digest).await.unwrap();
+    let listed: Vec<_> =
+        listed.iter().map(|one| (one.digest, one.artifact_type.as_str())).collect();
+    assert_eq!(listed, [(Digest::of(&sbom.bytes), kind)]);
     bench.cloud.shut_down();
 }
 

@@ -69,6 +69,8 @@ kinds! {
     ReadsValues = "reads-values",
     /// Which software a workload is.
     WorkloadSoftware = "workload-software",
+    /// Whose signed policy parts a workload's group admits, and so who else can obtain its secrets.
+    PolicyFragment = "policy-fragment",
     /// Which workload may have which secret.
     SecretReader = "secret-reader",
     /// Which field of a secret is delivered.
@@ -142,6 +144,7 @@ impl Kind {
             | Self::ReadsValues
             | Self::WorkloadSoftware
             | Self::Revocation
+            | Self::PolicyFragment
             | Self::SecretReader
             | Self::SecretField
             | Self::Recovery

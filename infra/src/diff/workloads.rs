@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifest::{Manifest, Name, Secret, SecretPath, Workload, WorkloadKind};
+use manifest::{Fragment, Manifest, Name, Secret, SecretPath, Workload, WorkloadKind};
 
 use super::change::{Changes, Effect, Kind};
 use super::matching::{Matched, Pair, matching};
@@ -18,6 +18,7 @@ pub(super) fn compare(old: &Manifest, new: &Manifest, changes: &mut Changes) {
         let subject = format!("workload {}", pair.names[1]);
         let [before, after] = pair.values;
         requirements::compare(&subject, before.into(), after.into(), changes);
+        fragments(pair, &secrets, changes);
     }
     come_and_gone(&matched, &secrets, changes);
     secret_by_secret(old, new, &renamed, changes);
@@ -124,6 +125,54 @@ fn machine(old: &Workload, new: &Workload, subject: &str, gains: &str, changes: 
         (Some(true) | None, Some(true) | None)
         | (Some(false), Some(false) | None)
         | (None, Some(false)) => {}
+    }
+}
+
+/// HOST_DATA identifies a whole group: whoever signs a part that it admits can obtain its secrets.
+fn fragments(pair: &Pair<'_, Name, Workload>, secrets: &[ByReader<'_>; 2], changes: &mut Changes) {
+    let subject = format!("workload {}", pair.names[1]);
+    let kind = Kind::PolicyFragment;
+    let [before, after] = pair.values.map(|workload| match &workload.group {
+        Some(group) => group.fragments.as_slice(),
+        None => &[],
+    });
+    let same = |one: &Fragment, other: &Fragment| {
+        one.issuer == other.issuer && one.feed == other.feed && one.includes == other.includes
+    };
+    for fragment in after {
+        let svn = fragment.minimum_svn;
+        let older =
+            before.iter().filter(|other| same(other, fragment)).map(|f| f.minimum_svn).min();
+        let who = format!("{}, signing {}", fragment.issuer, fragment.feed);
+        let (effect, text) = match older {
+            None => {
+                (Effect::Weakens, format!("{who} gains {}", list(secrets[1].get(pair.names[1]))))
+            }
+            Some(older) if svn < older => {
+                (Effect::Weakens, format!("{who}, may be of version {svn}, not only {older}"))
+            }
+            Some(older) if svn > older => {
+                (Effect::Strengthens, format!("{who}, must be of version {svn}, not only {older}"))
+            }
+            Some(_) => continue,
+        };
+        changes.push(effect, kind, &subject, text);
+    }
+    for fragment in before.iter().filter(|old| !after.iter().any(|new| same(old, new))) {
+        let lost = list(secrets[0].get(pair.names[0]));
+        let text = format!("{}, signing {}, loses {lost}", fragment.issuer, fragment.feed);
+        changes.push(Effect::Strengthens, kind, &subject, text);
+    }
+    let debug = pair
+        .values
+        .map(|workload| workload.group.as_ref().is_some_and(|group| group.insecure_debug));
+    if debug == [false, true] {
+        let text = "its group's policy permits debugging: the host sees every secret";
+        changes.push(Effect::Weakens, Kind::Debug, &subject, text);
+    }
+    if debug == [true, false] {
+        let text = "its group's policy permits no debugging any more";
+        changes.push(Effect::Strengthens, Kind::Debug, &subject, text);
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use maa::lint::Mutability;
 use manifest::{Action, Login, Manifest, Trust};
 
-use crate::{AttestationPolicy, MasterKey, RenderError};
+use crate::{Admitting, AttestationPolicy, MasterKey, Party, RenderError};
 
 /// Something to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub fn lint(manifest: &Manifest, today: Date) -> Result<Vec<Finding>, RenderErro
     trust(manifest, today, &mut findings);
     platform(manifest, &mut findings);
     rules(manifest, &mut findings);
+    admitted(manifest, &mut findings);
     policies(manifest, today, &mut findings)?;
     Ok(findings.0)
 }
@@ -174,6 +175,30 @@ fn rules(manifest: &Manifest, findings: &mut Findings) {
         let writable = writers.iter().any(|operator| operator.permit(Action::Write, path).is_ok());
         if !writable {
             findings.push(format!("secret.\"{path}\""), "no operator may write it");
+        }
+    }
+}
+
+/// Who else can obtain what a group holds: HOST_DATA identifies the whole of it.
+fn admitted(manifest: &Manifest, findings: &mut Findings) {
+    for party in crate::parties(manifest) {
+        let Party { group, issuer, feed, minimum_svn } = party;
+        let place = match &group {
+            Admitting::Every => "policy fragments".to_owned(),
+            Admitting::Workload(name) => format!("workload.{name}.group.fragments"),
+        };
+        let whose = match group {
+            Admitting::Every => "what every group holds, the server's too",
+            Admitting::Workload(_) => "its secrets",
+        };
+        let text =
+            format!("{issuer}, signing {feed} from version {minimum_svn}, can obtain {whose}");
+        findings.push(place, text);
+    }
+    for (name, workload) in manifest.workload() {
+        if workload.group.as_ref().is_some_and(|group| group.insecure_debug) {
+            let text = "its host sees every secret that it gets";
+            findings.push(format!("workload.{name}.group.insecure_debug"), text);
         }
     }
 }

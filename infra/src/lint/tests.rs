@@ -92,3 +92,12 @@ fn finds_what_the_local_cloud_allows() {
         &["attestation policy", "attestation.server.debug", "release policy"],
     );
 }
+
+#[test]
+fn names_whom_a_group_admits() {
+    let group = "\n[workload.payments.group]\nfragments = [{ issuer = \"did:x509:0:x\", feed = \"r/f\", minimum_svn = 3, includes = [\"containers\"] }]\n";
+    let text = format!("{PROD}{group}");
+    let added: Vec<String> = places(&text).difference(&places(PROD)).cloned().collect();
+    assert_eq!(added, ["workload.payments.group.fragments"]);
+    assert!(places(PROD).contains("policy fragments"), "every group admits the infrastructure");
+}
