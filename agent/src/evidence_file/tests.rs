@@ -174,6 +174,15 @@ fn verifies_against_a_manifest() {
 }
 
 #[test]
+fn verifies_a_machine_against_a_manifest() {
+    let folder = Folder::new();
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/dev.toml");
+    let (ended, text) = command(&["verify", &folder.path("vm.json"), "--manifest", manifest]);
+    assert!(matches!(ended, Err(EvidenceFault::NoWorkload)), "{text}");
+    assert!(text.contains("outcome: passed") && text.contains("pcrs: expected"), "{text}");
+}
+
+#[test]
 fn says_what_is_wrong_with_files_and_words() {
     let folder = Folder::new();
     let fault = |words: &[&str]| folder.verify(words).0.unwrap_err().to_string();

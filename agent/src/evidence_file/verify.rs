@@ -196,16 +196,30 @@ impl Judge {
         if let Ok(hcl) = HclReport::parse(&evidence.hcl_report) {
             self.own_level(hcl.report());
         }
-        let policy = VmPolicy {
-            report: self.policy.report.clone(),
-            pcrs: BTreeMap::new(),
-            secure_boot: Requirement::NotRequired,
+        let mut policy = match &self.manifest {
+            Some(manifest) => {
+                self.idle.remove(&Step::Measurement);
+                manifest.vm_admission_policy()
+            }
+            None => VmPolicy {
+                report: self.policy.report.clone(),
+                pcrs: BTreeMap::new(),
+                secure_boot: Requirement::NotRequired,
+            },
         };
+        policy.report.revocation = self.policy.report.revocation.clone();
         let binding = VmBinding { nonce, user_data: UserData::Any };
         let evidence =
             RawVmEvidence { certificates: key_first(&evidence.certificates), ..evidence.clone() };
         let result = evidence::verify_vm(&policy, &self.anchors, &evidence, &binding, self.now);
-        Ok(self.outcome(Kind::VirtualMachine, result.err(), None))
+        let appraisal = match (&result, &self.manifest) {
+            (Ok(verified), Some(manifest)) => Some(
+                manifest::appraise_vm(manifest, verified)
+                    .map(|appraised| appraised.workload().to_string()),
+            ),
+            _ => None,
+        };
+        Ok(self.outcome(Kind::VirtualMachine, result.err(), appraisal))
     }
 
     /// What REPORT_DATA must be; where nobody says, what it is.
