@@ -9,7 +9,7 @@ use std::fmt;
 use evidence::{DebugPolicy, HostData, Product, Sha256, TcbFloor};
 use jiff::civil::Date;
 use maa::lint::Mutability;
-use manifest::{Action, Login, Manifest, Trust};
+use manifest::{Action, Crl, Login, Manifest, Trust};
 
 use crate::{Admitting, AttestationPolicy, MasterKey, Party, RenderError};
 
@@ -102,6 +102,10 @@ fn platform(manifest: &Manifest, findings: &mut Findings) {
             "attestation.server.debug",
             "the host can read the master key in the server's memory",
         );
+    }
+    if manifest.attestation().crl == Crl::IfPresent {
+        let text = "whoever keeps AMD's revocation list away has revoked authorities accepted";
+        findings.push("attestation.crl", text);
     }
     if server.launch_measurements.is_empty() {
         let text = "empty, so the master key is within reach of every utility VM that was ever endorsed: no claim says its security version";

@@ -32,6 +32,8 @@ fn the_manifests_that_come_with_the_workspace() {
 
 #[test]
 fn finds_what_is_weak() {
+    check(PROD, "crl = \"require\"", "crl = \"if-present\"", &["attestation.crl"]);
+    check(DEV, "secure_boot = true", "secure_boot = false", &["workload.machine.secure_boot"]);
     check(PROD, "trust = \"isolated\"", "trust = \"entra\"", &["attestation.trust"]);
     check(
         PROD,
