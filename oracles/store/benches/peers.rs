@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fjall::{Config, PartitionCreateOptions, PersistMode};
-use redb::{ReadableDatabase, TableDefinition};
+use redb::TableDefinition;
 
 const KEYS: u64 = 100_000;
 const READS: u64 = 300_000;
