@@ -165,6 +165,23 @@ impl Store {
         answer.await.map_err(|_| CommitError::Closed)?
     }
 
+    /// Waits until the state holds commit `n`, for a caller who has seen that commit at another server. It looks at the log at once and then now and then; whoever asks for a
+    /// commit that nobody makes waits for ever, and sets a limit of their own.
+    pub async fn at_least(&self, n: u64) -> Result<Head, CommitError> {
+        let mut heads = self.heads();
+        loop {
+            let head = self.head();
+            if head.n >= n {
+                return Ok(head);
+            }
+            let head = self.refresh().await?;
+            if head.n < n {
+                // Our own writer may get there first.
+                drop(tokio::time::timeout(LOOK, heads.wait_for(|head| head.n >= n)).await);
+            }
+        }
+    }
+
     /// The number of the last audit record; 0 if there is none.
     pub fn audited(&self) -> u64 {
         self.shared.read_state(State::audited)
@@ -247,5 +264,7 @@ impl Shared {
     }
 }
 
+/// How long to wait before looking at the log again.
+const LOOK: Duration = Duration::from_millis(50);
 /// How many writers may wait in line.
 const QUEUE: usize = 4096;

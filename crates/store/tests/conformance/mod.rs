@@ -248,6 +248,12 @@ async fn several_servers_share_one_log(objects: Arc<dyn ObjectStore>) {
         }
     }))
     .await;
+    // Who wrote at one server reads it at another.
+    let written = servers[0].commit(put("count", b"15")).await.unwrap();
+    for server in &servers[1..] {
+        assert!(server.at_least(written.head.n).await.unwrap().n >= written.head.n);
+        assert_eq!(server.entry(&key("count")).unwrap().version, written.version);
+    }
     let mut heads = Vec::new();
     for server in &servers {
         server.refresh().await.unwrap();
