@@ -14,9 +14,10 @@ use agent::evidence_file::EvidenceVerb;
 use agent::fault::{INSECURE_MACHINE, SECURITY_CONTEXT, chain};
 use agent::hand_over::{self, Application};
 use agent::{Config, Fault, Machine, Released, Surroundings, Trusted};
-use attester::{Container, Vm};
+use attester::{Attester as _, Container, Vm};
 use aws_lc_rs::rand::SystemRandom;
 use clap::{Parser, Subcommand};
+use evidence::Binding;
 use jiff::Timestamp;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use zeroizing_alloc::ZeroAlloc;
@@ -52,6 +53,11 @@ enum Verb {
     Evidence(EvidenceVerb),
     /// Verify the server and say what it proved; ask for nothing.
     Check {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print this container's evidence as JSON, bound to nothing: for `cargo xtask explain`, good for no server.
+    Collect {
         #[command(flatten)]
         common: Common,
     },
@@ -139,6 +145,11 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
             let trusted = wait_for(agent::check(&config, surroundings()))?;
             describe(&config, &trusted).map_err(Fault::Start)
         }
+        Verb::Collect { common } => {
+            let config = Config::load(&common.config).map_err(Fault::Config)?;
+            let json = collect(&config)?;
+            writeln!(std::io::stdout(), "{json}").map_err(Fault::Start)
+        }
         Verb::Audit(verb) => Ok(offline::audit(&verb)?),
         Verb::Recovery(verb) => wait_for(async { Ok(offline::recovery(verb).await?) }),
     }
@@ -147,9 +158,7 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
 fn fetch(config: &Config) -> Result<Released, Fault> {
     let released = match config.kind() {
         Kind::Container => {
-            let context = std::env::var_os(SECURITY_CONTEXT).ok_or(Fault::NoSecurityContext)?;
-            let container = Container::new(Path::new(&context), config.roots().device());
-            let container = container.map_err(Fault::Attester)?;
+            let container = container(config)?;
             let machine = Machine::Container(&container);
             wait_for(agent::fetch(config, machine, surroundings()))?
         }
@@ -167,6 +176,23 @@ fn fetch(config: &Config) -> Result<Released, Fault> {
     };
     tracing::info!(workload = released.workload(), "the server released the secrets");
     Ok(released)
+}
+
+fn container(config: &Config) -> Result<Container, Fault> {
+    let context = std::env::var_os(SECURITY_CONTEXT).ok_or(Fault::NoSecurityContext)?;
+    Container::new(Path::new(&context), config.roots().device()).map_err(Fault::Attester)
+}
+
+fn collect(config: &Config) -> Result<String, Fault> {
+    let other = |what: &str| Fault::Start(std::io::Error::other(what.to_owned()));
+    match config.kind() {
+        Kind::Vm => Err(other("evidence of a virtual machine is not collected into files")),
+        Kind::Container => {
+            let evidence = container(config)?.evidence(&Binding::new([0; 64]));
+            let evidence = evidence.map_err(Fault::Attester)?;
+            serde_json::to_string(&evidence).map_err(|error| Fault::Start(error.into()))
+        }
+    }
 }
 
 /// The runtime is gone, with its threads and sockets, before the application starts.

@@ -1,6 +1,6 @@
 //! How what is kept is protected: whose word counts, who can recover it, what can be destroyed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use manifest::{AgeRecipient, Crl, Curve, Manifest, Name, Place, StorageAuth, TlsSource, Trust};
@@ -218,21 +218,12 @@ fn storage_and_tls(old: &Manifest, new: &Manifest, changes: &mut Changes) {
     } else if before.pkcs12 != after.pkcs12 {
         changes.push(Effect::Changes, Kind::TlsKey, subject, "is brought in another file");
     }
-    set("the TLS certificate", "is for", Kind::TlsNames, (&before.names, &after.names), changes);
-}
-
-fn set<T: Ord + Display>(
-    subject: &str,
-    verb: &str,
-    kind: Kind,
-    (old, new): (&BTreeSet<T>, &BTreeSet<T>),
-    changes: &mut Changes,
-) {
-    for value in new.difference(old) {
-        changes.push(Effect::Changes, kind, subject, format!("{verb} {value}"));
+    let subject = "the TLS certificate";
+    for name in after.names.difference(&before.names) {
+        changes.push(Effect::Changes, Kind::TlsNames, subject, format!("is for {name}"));
     }
-    for value in old.difference(new) {
-        changes.push(Effect::Changes, kind, subject, format!("no longer {verb} {value}"));
+    for name in before.names.difference(&after.names) {
+        changes.push(Effect::Changes, Kind::TlsNames, subject, format!("is no longer for {name}"));
     }
 }
 

@@ -43,7 +43,8 @@ pub fn master_key(
     let mut permitted: BTreeSet<HostData> = manifest.permitted(today).collect();
     permitted.extend(match own {
         Own::Known(host_data) => Some(*host_data),
-        Own::Unknown(_) => assumed,
+        // Claims without one get nothing, whatever the server's is.
+        Own::Unknown(_) => Some(assumed.unwrap_or(HostData::new([0; 32]))),
     });
     let attestation = AttestationPolicy::new(manifest, &permitted)?;
     let key = MasterKey::new(manifest, &attestation, &permitted)?;

@@ -272,5 +272,8 @@ fn corpus_a_real_token_is_explained() {
     let today = "2026-11-22".parse().unwrap();
     let explained = master_key(&prod, &own, &subject, now(), today).unwrap();
     assert_eq!(refusing(&explained), ["attestation policy", "release policy", "validity"]);
+    let unknown = Own::Unknown("nobody measured it".to_owned());
+    let same = master_key(&prod, &unknown, &subject, now(), today).unwrap();
+    assert_eq!(refusing(&same), refusing(&explained));
     insta::assert_snapshot!(text(&explained));
 }

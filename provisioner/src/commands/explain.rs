@@ -125,7 +125,7 @@ fn material(options: &Explain) -> Result<Material, Failure> {
     let path: PathBuf = options.evidence.clone().unwrap_or_default();
     let mut material = evidence_file(&bytes(&path)?).map_err(|error| {
         let doing = format!("reading the evidence {}", path.display());
-        Failure::of(doing, error, "give what vouchsafe-agent evidence prints, or a report with --certificates and --endorsement")
+        Failure::of(doing, error, "give what vouchsafe-agent collect prints, or a report with --certificates and --endorsement")
     })?;
     if let Some(path) = &options.certificates {
         let read = bytes(path)?;

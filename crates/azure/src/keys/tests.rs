@@ -233,3 +233,20 @@ async fn corpus_reads_recorded_answers() {
     assert_eq!(deleted.purged.unwrap().as_second(), 1_646_177_476);
     assert!(matches!(client.delete(&name).await, Err(KeyError::NotFound(_))));
 }
+
+#[tokio::test]
+async fn a_signers_key_signs_a_digest() {
+    use base64::Engine as _;
+    let value = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([7; 384]);
+    let answer =
+        json!({"kid": format!("https://v.vault.azure.net/keys/k/{VERSION}"), "value": value});
+    let far =
+        FarEnd::start(HOST, vec![Reply::challenge(), Reply::new(200, answer.to_string())]).await;
+    let (name, version) = ("k".parse().unwrap(), VERSION.parse().unwrap());
+    let signature = client(&far).sign_rs256(&name, &version, &[3; 32]).await.unwrap();
+    assert_eq!(signature, [7; 384]);
+    let seen = far.seen();
+    let asked = seen.last().unwrap();
+    assert!(asked.path().starts_with(&format!("/keys/k/{VERSION}/sign?")), "{}", asked.path());
+    assert_eq!(asked.json()["alg"], "RS256");
+}
