@@ -169,6 +169,13 @@ fn every_form_of_an_image_has_the_same_measurement_and_goes_into_the_manifest() 
         before.lines().filter(|line| line.starts_with('#')).count()
     );
 
+    let again = json_of(path, &[&measure[..], &write].concat());
+    assert_eq!(
+        again["group"]["host_data"],
+        json!(host_data),
+        "programs read one JSON and nothing after it"
+    );
+
     let debug = run(path, "022", "UTC", &[&measure[..4], &["--debug"], &write].concat());
     assert_eq!(debug.status.code(), Some(3), "{}", String::from_utf8_lossy(&debug.stderr));
     assert_eq!(fs::read_to_string(path.join("prod.toml")).unwrap(), after);

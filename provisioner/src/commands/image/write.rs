@@ -29,11 +29,14 @@ pub(super) fn write(
         let remedy = "nothing was written; a manifest for the public cloud admits no debug policy";
         Failure::of("the manifest would have faults", faults, remedy).exiting(Exit::Refused)
     })?;
-    if changed == text {
-        return print(&format!("{} has this HOST_DATA already\n", path.display()));
-    }
-    replace(path, &changed)?;
-    print(&format!("wrote {section} of {}; raise deployment.revision\n", path.display()))
+    let told = if changed == text {
+        format!("{} has this HOST_DATA already\n", path.display())
+    } else {
+        replace(path, &changed)?;
+        format!("wrote {section} of {}; raise deployment.revision\n", path.display())
+    };
+    // Programs read what was measured, and nothing after it.
+    if options.json { Ok(()) } else { print(&told) }
 }
 
 fn edit(
