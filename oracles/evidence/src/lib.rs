@@ -1,0 +1,1 @@
+//! Our verification of evidence beside other people's; everything is in `tests/`.
