@@ -3,7 +3,7 @@
 //! git is asked for the bytes of a path in a revision and for nothing else. What it gives is as hostile as any file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use infra::diff::SignerKey;
@@ -63,7 +63,7 @@ impl Place {
 
     /// The same place's file beside the manifest.
     fn beside(&self, file: &str) -> Self {
-        let next = |path: &Path| path.with_file_name("").join(file);
+        let next = |path: &Path| plain(&path.with_file_name("").join(file));
         match self {
             Self::File(path) => Self::File(next(path)),
             Self::Git { revision, path } => {
@@ -94,6 +94,22 @@ impl Place {
             }
         }
     }
+}
+
+/// The path without `.` and `..`, which git does not follow inside a revision.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => drop(plain.pop()),
+            Component::ParentDir
+            | Component::Normal(_)
+            | Component::RootDir
+            | Component::Prefix(_) => plain.push(part),
+        }
+    }
+    plain
 }
 
 impl ManifestAt {

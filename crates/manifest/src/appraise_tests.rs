@@ -192,7 +192,7 @@ fn with_lax_machine(old: &str, new: &str) -> Manifest {
     let other = "1".repeat(96);
     let lax = format!(
         "[workload.lax]\nkind = \"vm\"\ndebug = true\nvmpl = 0\nsecure_boot = false\n\
-        launch_measurements = [\"{measurement}\", \"{other}\"]\npcrs.4 = [\"{}\"]\n\
+        launch_measurements = [\"{measurement}\", \"{other}\"]\npcrs.4 = [\"{0}\"]\npcrs.7 = [\"{0}\"]\n\
         tcb.milan = {{ bootloader = 0, tee = 0, snp = 0, microcode = 0 }}\n\n",
         "0".repeat(64)
     );

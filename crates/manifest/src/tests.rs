@@ -230,10 +230,12 @@ fn refuses_what_each_rule_forbids() {
         ("\n4 = [", "\n04 = [", "workload.machine.pcrs.04: the number of a register, 0 to 23"),
         ("\n4 = [", "\n24 = [", "workload.machine.pcrs.24: the number of a register, 0 to 23"),
         ("\n4 = [", "\n4 = [] # [", "workload.machine.pcrs.4: at least one"),
+        ("\n4 = [", "\n11 = [", "workload.machine.pcrs: at least the registers 4 and 7"),
+        ("\n7 = [", "\n16 = [", "workload.machine.pcrs: at least the registers 4 and 7"),
         (
             "\n[workload.machine.pcrs]\n",
             "\npcrs = {}\n[workload.other]\n",
-            "workload.machine.pcrs: at least one register",
+            "workload.machine.pcrs: at least the registers 4 and 7",
         ),
         ("secure_boot = true", "", "workload.machine.secure_boot: the key `secure_boot`"),
         ("crl = \"require\"", "crl = \"never\"", "attestation.crl: \"require\" or \"if-present\""),

@@ -12,8 +12,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use tokio::time::Instant;
 
 use crate::{
-    Hash, Head, IdentityId, KeyId, OpenError, keyring::Keyring, seal::SealError, state::State,
-    store::Shared,
+    CommitError, Hash, Head, IdentityId, KeyId, OpenError, keyring::Keyring, seal::SealError,
+    state::State, store::Shared,
 };
 
 /// Where one anchor is kept. Implementations only read and write; they judge nothing.
@@ -143,6 +143,18 @@ pub enum AnchorError {
         /// The hash of our commit at that place.
         here: Hash,
     },
+    /// The anchor saw a commit that this history does not have, though the log was read: what is committed on top of it
+    /// is not covered.
+    #[error("commit {} was anchored, and the log ends at {}", anchored.n, head.n)]
+    Ahead {
+        /// What the anchor saw.
+        anchored: Head,
+        /// Our last commit.
+        head: Head,
+    },
+    /// The log could not be read on.
+    #[error("reading what other servers committed")]
+    Follow(#[source] Box<CommitError>),
     /// The anchor is older than everything that the log still has.
     #[error("the anchor is at commit {} and the log begins at {floor}", anchored.n)]
     TooOld {
@@ -192,8 +204,10 @@ pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<
             }
             Some(_) if anchored.n < head.n => {}
             None if anchored.n < floor => return Err(AnchorError::TooOld { anchored, floor }),
-            // The anchor is at our head, or another server was further when it raised it.
-            Some(_) | None => {
+            // Another server is further, or another branch of the log is: the log has to be read to tell.
+            None => return Err(AnchorError::Ahead { anchored, head }),
+            // It is at our head.
+            Some(_) => {
                 shared.coverage.raised(anchored.n, shared.read_state(State::head), at);
                 return Ok(anchored);
             }

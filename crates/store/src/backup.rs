@@ -54,12 +54,35 @@ pub async fn restore(
     copy(from, to, until).await
 }
 
+/// A copy goes on only with the store that it was begun with: commit 1 is the same, or is not there yet.
+async fn same_store(
+    from: &Arc<dyn ObjectStore>,
+    to: &Arc<dyn ObjectStore>,
+) -> Result<(), BackupError> {
+    let first = log::path(1);
+    let unavailable = |source| {
+        let doing = format!("reading {first}");
+        BackupError::Unavailable(StorageError::Refused { doing, source })
+    };
+    let there = match log::read(&**to, &first).await {
+        Err(object_store::Error::NotFound { .. }) => return Ok(()),
+        read => read.map_err(unavailable)?,
+    };
+    match log::read(&**from, &first).await {
+        Err(object_store::Error::NotFound { .. }) => Err(BackupError::NoStore),
+        Ok(here) if here == there => Ok(()),
+        Ok(_) => Err(BackupError::OtherStore),
+        Err(source) => Err(unavailable(source)),
+    }
+}
+
 /// Snapshots before the log, whose later commits go on where they end; headers after the log, whose commits name them; commit 1 last.
 async fn copy(
     from: &Arc<dyn ObjectStore>,
     to: &Arc<dyn ObjectStore>,
     until: u64,
 ) -> Result<Copied, BackupError> {
+    same_store(from, to).await?;
     let mut objects = 0;
     let mut snapshot = 1;
     let listed = list(from, saved::FOLDER).await?;
@@ -72,7 +95,7 @@ async fn copy(
         if is_index {
             snapshot = snapshot.max(name.n);
         }
-        objects += one(from, to, (path, &listed), &there).await?;
+        objects += one(from, to, path, &there).await?;
     }
     let listed = list(from, log::FOLDER).await?;
     let there = list(to, log::FOLDER).await?;
@@ -84,13 +107,13 @@ async fn copy(
     let last = commits.last_key_value().map_or(0, |(n, _)| *n);
     for (n, path) in &commits {
         if *n > 1 {
-            objects += one(from, to, (path, &listed), &there).await?;
+            objects += one(from, to, path, &there).await?;
         }
     }
     for folder in FOLDERS {
         let (listed, there) = (list(from, folder).await?, list(to, folder).await?);
         for path in listed.keys() {
-            objects += one(from, to, (path, &listed), &there).await?;
+            objects += one(from, to, path, &there).await?;
         }
     }
     let first = commits.get(&1).ok_or(BackupError::NoStore)?;
@@ -101,19 +124,21 @@ async fn copy(
             return Err(BackupError::Torn { n });
         }
     }
-    objects += one(from, to, (first, &listed), &there).await?;
+    objects += one(from, to, first, &there).await?;
     Ok(Copied { last, objects })
 }
 
-/// Copies one object unless one of the same size is there. What an object holds never changes; what compaction drops changes its size.
+/// Copies one object unless it is there. What an object holds never changes, apart from being dropped, so what was once copied is never written over:
+/// whoever spoils the source does not spoil the copy.
 async fn one(
     from: &Arc<dyn ObjectStore>,
     to: &Arc<dyn ObjectStore>,
-    (path, listed): (&Path, &BTreeMap<Path, u64>),
+    path: &Path,
     there: &BTreeMap<Path, u64>,
 ) -> Result<usize, BackupError> {
+    let forgotten = u64::try_from(FORGOTTEN.len()).unwrap_or(u64::MAX);
     let known = there.get(path);
-    if known.is_some() && known == listed.get(path) {
+    if known.is_some_and(|size| *size != forgotten) {
         return Ok(0);
     }
     let refused = |doing: &str, source| {
@@ -123,6 +148,7 @@ async fn one(
         // Dropped since it was listed; the check at the end tells whether it is needed.
         Err(object_store::Error::NotFound { .. }) => Ok(0),
         Err(source) => Err(refused("reading", source)),
+        Ok(bytes) if known.is_some() && bytes == FORGOTTEN => Ok(0),
         Ok(bytes) => {
             let put = to.put(path, PutPayload::from_bytes(bytes)).await;
             put.map_err(|source| refused("writing", source))?;
@@ -153,6 +179,9 @@ pub enum BackupError {
     /// The place of a restore is taken.
     #[error("there is a store already, or a later part of one")]
     NotEmpty,
+    /// The copy is of another store, or the source is spoilt.
+    #[error("the copy that is there is not of this store")]
+    OtherStore,
     /// A commit is missing, or was dropped while the copy was made, or before the commit that was asked for.
     #[error("commit {n} is not there")]
     Torn {

@@ -194,7 +194,14 @@ impl Store {
 
     /// Raises the anchor to the head, or finds it there or further already. Answers what is anchored.
     pub async fn raise_anchor(&self, anchors: &dyn AnchorStore) -> Result<Head, AnchorError> {
-        anchor::raise(anchors, &self.shared).await
+        match anchor::raise(anchors, &self.shared).await {
+            Err(AnchorError::Ahead { .. }) => {
+                let read = self.refresh().await;
+                read.map_err(|error| AnchorError::Follow(Box::new(error)))?;
+                anchor::raise(anchors, &self.shared).await
+            }
+            done => done,
+        }
     }
 
     /// Sets the anchor to the head, whatever it was: for a store that a quorum restored to an earlier commit. From then on the later history is refused.

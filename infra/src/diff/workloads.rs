@@ -201,8 +201,11 @@ fn secret_by_secret(
         match old.secret().get(path) {
             Some(before) => readers(path, before, secret, renamed, changes),
             None => {
-                let text = format!("is new, for {}", names(secret.readers.iter()));
-                changes.push(Effect::Changes, Kind::Secret, subject(path), text);
+                // The store keeps values whatever the manifest says, so one may be there already.
+                let readers = names(secret.readers.iter());
+                let text =
+                    format!("is new, for {readers}, and so is whatever is stored there already");
+                changes.push(Effect::Weakens, Kind::Secret, subject(path), text);
             }
         }
     }

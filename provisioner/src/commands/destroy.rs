@@ -27,7 +27,9 @@ use crate::state;
 pub(super) async fn destroy(options: &Destroy, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
     let scene = Scene::set(&options.target, clock).await?;
     let _held = scene.deployment.state.hold()?;
-    let local = scene.local()?;
+    let mut local = scene.local()?;
+    // What is withdrawn is the highest bundle that ever was, whatever was put over it: so look as without a lock.
+    let known = local.lock.take().map_or(0, |lock| lock.serial);
     let (have, _) = scene.look(&local).await?;
     let key = scene.deployment.manifest.master_key();
     if options.purge_master_key && key.purge_protection {
@@ -51,7 +53,7 @@ pub(super) async fn destroy(options: &Destroy, clock: fn() -> Timestamp) -> Resu
         Some(_) => take(&scene, local.record).await?,
         None => None,
     };
-    let removed = remove(&scene, &have, &progress).await;
+    let removed = remove(&scene, (&have, known), &progress).await;
     if let Some(lease) = lease {
         lease.release().await;
     }
@@ -105,14 +107,18 @@ fn confirm(options: &Destroy, scene: &Scene) -> Result<(), Failure> {
 }
 
 /// The group first, the resource group last.
-async fn remove(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<usize, Failure> {
+async fn remove(
+    scene: &Scene,
+    (have, known): (&Inventory, u64),
+    progress: &Progress,
+) -> Result<usize, Failure> {
     let all: Vec<&Resource> = scene.rendered.resources.all().collect();
     let mut removed = 0;
     let mut withdrawn = false;
     for resource in all.into_iter().rev() {
         // No server reads it any more, and the role that permits it is still there.
         if resource.kind() != Kind::ContainerGroup && !withdrawn {
-            withdraw(scene, have, progress).await?;
+            withdraw(scene, (have, known), progress).await?;
             withdrawn = true;
         }
         if have.resource(resource.id()).is_none() {
@@ -167,19 +173,28 @@ async fn others(scene: &Scene, group: &Resource) -> Result<Option<usize>, Failur
 }
 
 /// Signs a last bundle that names no store.
-async fn withdraw(scene: &Scene, have: &Inventory, progress: &Progress) -> Result<(), Failure> {
+async fn withdraw(
+    scene: &Scene,
+    (have, known): (&Inventory, u64),
+    progress: &Progress,
+) -> Result<(), Failure> {
     let signed = have.vault.found().and_then(|vault| match &vault.bundle {
         FoundBundle::Signed(body) if body.identity.is_some() || body.birth.is_some() => {
             Some((**body).clone())
         }
         FoundBundle::Signed(_) | FoundBundle::Missing | FoundBundle::Invalid(_) => None,
     });
+    if have.vault.found().is_some_and(|vault| !vault.hidden.is_empty()) {
+        progress.say(
+            "versions of the bundle's secret are disabled or deleted: enable none of them later, each may name the store",
+        );
+    }
     let Some(mut body) = signed else { return Ok(()) };
     let Ok(signer) = scene.deployment.signer(&scene.cloud) else {
         progress.say("no signer's key is at hand: the next deploy needs --begin-new-store");
         return Ok(());
     };
-    body.serial = body.serial.saturating_add(1);
+    body.serial = body.serial.max(known).saturating_add(1);
     // Neither a store nor the birth of one: only the next deployment permits that.
     body.identity = None;
     body.birth = None;

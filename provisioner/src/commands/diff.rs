@@ -1,12 +1,9 @@
 //! `diff`: what the change from one manifest to another means.
 
-use std::collections::BTreeMap;
-
 use anstyle::{AnsiColor, Style};
-use infra::diff::{Side, SignerKey, Verdict, diff as compare, json, markdown, text};
+use infra::diff::{Side, Verdict, diff as compare, json, markdown, text};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use manifest::Name;
 
 use super::print;
 use crate::cli::Diff;
@@ -15,8 +12,7 @@ use crate::manifest_at::ManifestAt;
 
 pub(super) fn diff(options: &Diff, now: Timestamp) -> Result<Exit, Failure> {
     let [old, new] = [ManifestAt::read(&options.old)?, ManifestAt::read(&options.new)?];
-    let [mut before, mut after] = [old.signers()?, new.signers()?];
-    compare_alike(&old, &mut before, &new, &mut after);
+    let [before, after] = [old.signers()?, new.signers()?];
     let old = Side { name: old.name, manifest: &old.manifest, signers: before };
     let new = Side { name: new.name, manifest: &new.manifest, signers: after };
     let today = now.to_zoned(TimeZone::UTC).date();
@@ -32,25 +28,6 @@ pub(super) fn diff(options: &Diff, now: Timestamp) -> Result<Exit, Failure> {
         Verdict::Weakened => Exit::Refused,
     })
 }
-
-/// A certificate that was read on one side only is compared by its path on both.
-fn compare_alike(old: &ManifestAt, before: &mut Keys, new: &ManifestAt, after: &mut Keys) {
-    for (name, signer) in old.manifest.signer() {
-        let path = new.manifest.signer().get(name).map(|other| &other.certificate);
-        if path != Some(&signer.certificate) {
-            continue;
-        }
-        if let (Some(one), Some(other)) = (before.get_mut(name), after.get_mut(name)) {
-            match (&*one, &*other) {
-                (SignerKey::Unread(_), _) => *other = one.clone(),
-                (_, SignerKey::Unread(_)) => *one = other.clone(),
-                (SignerKey::Known(_), SignerKey::Known(_)) => {}
-            }
-        }
-    }
-}
-
-type Keys = BTreeMap<Name, SignerKey>;
 
 /// A printer that is no terminal drops the colours.
 fn coloured(text: &str) -> String {

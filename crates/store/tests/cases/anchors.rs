@@ -67,6 +67,40 @@ async fn a_store_forked_before_its_anchor_is_refused() {
     assert_eq!((seen, head), (anchored, there.head()));
 }
 
+/// Whoever holds the storage lets another server go further on a branch of its own, then puts ours back: the anchor is
+/// ahead of us, which covers nothing that we commit.
+#[tokio::test]
+async fn an_anchor_that_another_branch_raised_covers_nothing() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    store.raise_anchor(&world.anchors).await.unwrap();
+    let branch = copy(&world.objects, |_| true).await;
+    let other = open(&world, &branch, Demand::Anchored).await.unwrap();
+    for i in 0..5_u8 {
+        other.commit(put("a", &[i])).await.unwrap();
+    }
+    let anchored = other.raise_anchor(&world.anchors).await.unwrap();
+    store.commit(put("a", b"ours")).await.unwrap();
+    let ahead = store.raise_anchor(&world.anchors).await;
+    assert!(matches!(ahead, Err(AnchorError::Ahead { anchored: seen, .. }) if seen == anchored));
+    for i in 0..5_u8 {
+        store.commit(put("b", &[i])).await.unwrap();
+    }
+    let forked = store.raise_anchor(&world.anchors).await;
+    assert!(matches!(forked, Err(AnchorError::Forked { .. })), "{forked:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_behind_the_anchor_reads_on_and_is_covered() {
+    let (world, store) = World::birth(Arc::new(InMemory::new())).await;
+    let other = world.open().await.unwrap();
+    for i in 0..5_u8 {
+        other.commit(put("a", &[i])).await.unwrap();
+    }
+    let anchored = other.raise_anchor(&world.anchors).await.unwrap();
+    assert_eq!(store.raise_anchor(&world.anchors).await.unwrap(), anchored);
+    assert_eq!(store.head(), anchored);
+}
+
 #[tokio::test]
 async fn a_missing_anchor_is_refused_where_one_is_demanded() {
     let (world, store) = World::birth(Arc::new(InMemory::new())).await;

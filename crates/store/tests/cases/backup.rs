@@ -148,3 +148,13 @@ async fn a_key_has_a_history_as_far_as_it_is_kept() {
     store.compact(Retention { commits: 0 }, &world.anchors).await.unwrap();
     assert!(store.history(&key("a"), 99).await.unwrap().len() < 12);
 }
+
+#[tokio::test]
+async fn a_copy_of_another_store_is_left_as_it_is() {
+    let ((mine, _one), (other, _another)) = (used().await, used().await);
+    let to = empty();
+    backup(&mine.objects, &to).await.unwrap();
+    let begun_anew = backup(&other.objects, &to).await;
+    assert!(matches!(begun_anew, Err(BackupError::OtherStore)), "{begun_anew:?}");
+    assert_eq!(backup(&mine.objects, &to).await.unwrap().objects, 0);
+}
