@@ -105,7 +105,7 @@ pub struct ImageBuild {
 #[derive(Debug, Clone, Args)]
 pub struct ImageMeasure {
     /// Images: an OCI layout, an OCI archive, a `docker save` archive, a layer's archive, or
-    /// REGISTRY/REPOSITORY[:TAG][@sha256:…]; for a group of several containers CONTAINER=IMAGE.
+    /// REGISTRY/REPOSITORY, with :TAG or @sha256:… behind it; for a group of several containers CONTAINER=IMAGE.
     /// [default: what the group names, from its registry]
     pub sources: Vec<String>,
     /// What the files are, if that is not seen.
@@ -145,7 +145,7 @@ pub struct ImageMeasure {
 pub struct ImagePush {
     /// An OCI layout, or an archive of one.
     pub source: String,
-    /// REGISTRY/REPOSITORY[:TAG].
+    /// REGISTRY/REPOSITORY, with :TAG behind it.
     pub name: String,
     /// Where registries are.
     #[command(flatten)]
@@ -158,7 +158,7 @@ pub struct ImagePush {
 /// Options of `image inspect`.
 #[derive(Debug, Clone, Args)]
 pub struct ImageInspect {
-    /// An OCI layout, an archive of one, or REGISTRY/REPOSITORY[:TAG][@sha256:…].
+    /// An OCI layout, an archive of one, or REGISTRY/REPOSITORY, with :TAG or @sha256:… behind it.
     pub source: String,
     /// Where registries are.
     #[command(flatten)]
@@ -275,7 +275,7 @@ pub struct Target {
     /// [default for the local cloud: STATE/cloud/service-principal.json]
     #[arg(long, value_name = "FILE")]
     pub service_principal: Option<PathBuf>,
-    /// A signer's private key: a file (PKCS#8 PEM), or a key in a vault, https://VAULT.vault.azure.net/keys/KEY/VERSION.
+    /// A signer's private key: a file (PKCS#8 PEM), or a key in a vault by its address, `https://VAULT.vault.azure.net/keys/KEY/VERSION`.
     /// A manifest for the local cloud may name its own.
     #[arg(long = "signer", value_name = "NAME=KEY", value_parser = signer)]
     pub signers: Vec<(String, KeyAt)>,
