@@ -1,6 +1,6 @@
 //! Would this get the master key, or that secret? And if not, what is in the way?
 //!
-//! [`master_key`] walks the attestation policy and the release policy that a manifest means, [`secret`] the verification
+//! [`master_key()`] walks the attestation policy and the release policy that a manifest means, [`secret()`] the verification
 //! of evidence and the appraisal that a server performs. Both say the same as the services and the server would, because
 //! they evaluate the same texts with the same code; both decide nothing.
 //!
