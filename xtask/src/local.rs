@@ -129,11 +129,25 @@ pub(crate) fn start(deployment: &str, address: Ipv4Addr) -> anyhow::Result<()> {
             return Ok(());
         }
         if let Some(status) = child.try_wait()? {
-            bail!("the local cloud ended with {status}; see {}", state.join("log").display());
+            let log = state.join("log");
+            let why = last_error(&fs::read_to_string(&log).unwrap_or_default());
+            bail!(
+                "the local cloud ended with {status}: {why}; see {}. If {address} is in use, another local cloud may be \
+                 running: `cargo xtask local stop` in its checkout",
+                log.display()
+            );
         }
         std::thread::sleep(STARTUP_POLL);
     }
     bail!("the local cloud does not answer; see {}", state.join("log").display())
+}
+
+/// The last error in a log with its causes, in one line, without its backtrace.
+fn last_error(log: &str) -> String {
+    let error = log.rsplit("Error: ").next().unwrap_or_default();
+    let lines = error.lines().take_while(|line| !line.starts_with("Stack backtrace"));
+    let words = lines.map(str::trim).filter(|line| !line.is_empty() && *line != "Caused by:");
+    words.collect::<Vec<_>>().join(": ")
 }
 
 /// Stops the local cloud of a deployment; what it started ends with it.
@@ -186,3 +200,15 @@ pub(crate) fn dev(path: PathBuf) -> anyhow::Result<ExitCode> {
 
 const STARTUP_POLL: Duration = Duration::from_millis(20);
 const STARTUP_POLLS: u32 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::last_error;
+
+    #[test]
+    fn the_last_error_of_a_log_is_told_with_its_causes_and_nothing_else() {
+        let log = "Error: of yesterday\n{\"step\":\"serving\"}\nError: listening\n\nCaused by:\n    Address already in use (os error 98)\n\nStack backtrace:\n   0: main\n";
+        assert_eq!(last_error(log), "listening: Address already in use (os error 98)");
+        assert_eq!(last_error(""), "");
+    }
+}
