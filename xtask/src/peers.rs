@@ -16,6 +16,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("skopeo", "skopeo"),
     ("swtpm", "swtpm"),
+    ("strace", "strace"),
 ];
 
 /// Python packages, with the version of each and of what it needs.

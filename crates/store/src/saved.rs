@@ -165,11 +165,11 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) fn entries() -> Self {
-        Self::of(ENTRIES)
+        Self::of(ENTRIES, PART + PART_ROOM)
     }
 
-    fn of(kind: u8) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(PART + PART_ROOM));
+    fn of(kind: u8, room: usize) -> Self {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1 + room));
         bytes.push(kind);
         Self { kind, bytes }
     }
@@ -205,12 +205,12 @@ impl Part {
 pub(crate) fn lists(spine: &Spine) -> Vec<Zeroizing<Vec<u8>>> {
     let mut parts = Vec::new();
     for some in spine.past.chunks(PART / PAST_LENGTH) {
-        let mut part = Part::of(COMMITS);
+        let mut part = Part::of(COMMITS, some.len() * PAST_LENGTH);
         some.iter().for_each(|past| put_past(&mut part.bytes, past));
         parts.push(part.bytes);
     }
     for some in spine.audit.leaves().chunks(PART / 32) {
-        let mut part = Part::of(LEAVES);
+        let mut part = Part::of(LEAVES, some.len() * 32);
         some.iter().for_each(|leaf| part.bytes.extend_from_slice(leaf.as_bytes()));
         parts.push(part.bytes);
     }

@@ -8,5 +8,8 @@
 #[expect(dead_code, reason = "the suite itself runs elsewhere")]
 mod conformance;
 #[cfg(test)]
+#[path = "dice/mod.rs"]
+mod dice;
+#[cfg(test)]
 #[path = "model/mod.rs"]
 mod model;

@@ -4,7 +4,15 @@ mod hostile;
 mod register;
 mod run;
 
-use std::{io::Write, panic::AssertUnwindSafe};
+use std::{
+    io::Write,
+    panic::AssertUnwindSafe,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use run::Outcome;
 
@@ -33,12 +41,25 @@ fn every_history_is_linearizable_and_no_key_and_nonce_seal_two_texts() {
     }
     let exhaustive = std::env::var_os("VOUCHSAFE_EXHAUSTIVE").is_some();
     let most = if exhaustive { 1_000_000 } else { 3_000 };
-    let mut seed = 0;
-    while total.operations < most {
-        total.add(replay(seed));
-        seed += 1;
-    }
-    eprintln!("{seed} seeds: {total:?}");
+    let (start, seeds, total) = (Instant::now(), AtomicU64::new(0), Mutex::new(total));
+    let worker = || {
+        while total.lock().unwrap().operations < most {
+            let seed = seeds.fetch_add(1, Ordering::Relaxed);
+            let outcome = replay(seed);
+            total.lock().unwrap().add(outcome);
+            if seed % 1000 == 999 {
+                eprintln!("{} seeds in {:?}", seed + 1, start.elapsed());
+            }
+        }
+    };
+    // Each seed has a scheduler and a thread of its own; none knows of the others.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(worker);
+        }
+    });
+    let (seeds, total) = (seeds.into_inner(), total.into_inner().unwrap());
+    eprintln!("seeds 0 to {}, in {:?}: {total:?}", seeds - 1, start.elapsed());
     // The storage has to have been hostile, and the servers busy.
     assert!(total.in_doubt > 0 && total.conflicts > 0 && total.reopened > 0, "{total:?}");
     assert!(total.rotated > 0 && total.saved > 0 && total.compacted > 0, "{total:?}");

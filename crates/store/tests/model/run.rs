@@ -11,10 +11,13 @@ use store::{
 use tokio::task::{JoinHandle, LocalSet, yield_now};
 
 use super::{
-    hostile::{Dice, Hostile},
+    hostile::Hostile,
     register::{Event, KEYS, Operation, linearizable},
 };
-use crate::conformance::{World, key, now, settings, value};
+use crate::{
+    conformance::{World, key, now, settings, value},
+    dice::Dice,
+};
 
 /// What happened, summed up.
 #[derive(Debug, Default)]
