@@ -61,12 +61,13 @@ pub struct SealedAnchor {
 }
 
 impl SealedAnchor {
+    /// Seals an anchor at a head under the key that is in force after it.
     pub(crate) fn seal(
         identity: IdentityId,
         head: Head,
-        keyring: &Keyring,
+        (keyring, key): (&Keyring, KeyId),
     ) -> Result<Self, SealError> {
-        let (key, barrier) = keyring.newest().ok_or(SealError::Cipher)?;
+        let barrier = keyring.key(key).ok_or(SealError::Cipher)?;
         let mut anchor = Self { key, identity, head, mac: [0; 32] };
         let tag = hmac::sign(&barrier.anchor_key()?, anchor.claim().as_bytes());
         anchor.mac = tag.as_ref().try_into().map_err(|_| SealError::Cipher)?;
@@ -74,7 +75,11 @@ impl SealedAnchor {
     }
 
     /// What the anchor saw, if this store made it. In the order: identity, key, MAC.
-    pub(crate) fn open(&self, identity: IdentityId, keyring: &Keyring) -> Result<Head, NotOurs> {
+    pub(crate) fn open(
+        &self,
+        identity: IdentityId,
+        keyring: &Keyring,
+    ) -> Result<Anchored, NotOurs> {
         if self.identity != identity {
             return Err(NotOurs("it names another store"));
         }
@@ -83,11 +88,26 @@ impl SealedAnchor {
         let key = barrier.anchor_key().map_err(|_| NotOurs("its key could not be derived"))?;
         hmac::verify(&key, self.claim().as_bytes(), &self.mac)
             .map_err(|_| NotOurs("its MAC is wrong"))?;
-        Ok(self.head)
+        Ok(Anchored { head: self.head, key: self.key })
     }
 
     fn claim(&self) -> String {
         format!("{FORMAT}.{}.{}.{}.{}", self.key, self.head.n, self.identity, self.head.hash)
+    }
+}
+
+/// What an anchor saw, and the key that it is authenticated under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Anchored {
+    head: Head,
+    key: KeyId,
+}
+
+impl Anchored {
+    /// Whoever holds a key that a rotation put out of force makes no anchors of later commits.
+    fn check_key(self, state: &State) -> Result<(), NotOurs> {
+        let Self { head, key } = self;
+        state.was_in_force(key, head.n).map_err(|_| NotOurs("its key was not in force there"))
     }
 }
 
@@ -172,15 +192,17 @@ pub enum AnchorError {
 }
 
 /// Compares what the anchor saw with a history.
-pub(crate) fn check(anchored: Head, state: &State) -> Result<(), OpenError> {
-    let head = state.head();
+pub(crate) fn check(anchor: Anchored, state: &State) -> Result<(), OpenError> {
+    let (head, anchored) = (state.head(), anchor.head);
     if anchored.n.saturating_add(1) < state.floor() {
         return Err(OpenError::AnchorTooOld { anchored, floor: state.floor() });
     }
     match state.hash_of(anchored.n) {
         None => Err(OpenError::RolledBack { anchored, found: head }),
         Some(found) if found != anchored.hash => Err(OpenError::Forked { anchored, found, head }),
-        Some(_) => Ok(()),
+        Some(_) => anchor
+            .check_key(state)
+            .map_err(|fault| OpenError::AnchorNotOurs { reason: fault.0, found: head }),
     }
 }
 
@@ -188,41 +210,48 @@ pub(crate) fn check(anchored: Head, state: &State) -> Result<(), OpenError> {
 pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
     let identity = shared.identity.public().id();
     let at = Instant::now();
-    let keys = shared.keys();
     let anchor = anchors.read().await?;
-    let anchored = anchor
-        .map(|anchor| {
-            anchor.open(identity, &keys.keyring).map_err(|fault| AnchorError::NotOurs(fault.0))
-        })
-        .transpose()?;
-    let head = shared.read_state(State::head);
-    if let Some(anchored) = anchored {
-        let (floor, here) = shared.read_state(|state| (state.floor(), state.hash_of(anchored.n)));
+    let (head, key) = shared.read_state(|state| (state.head(), state.header().key()));
+    // Taken after the state, and replaced before it: they hold every key that it names.
+    let keys = shared.keys();
+    let not_ours = |fault: NotOurs| AnchorError::NotOurs(fault.0);
+    if let Some(anchor) = anchor {
+        let seen = anchor.open(identity, &keys.keyring).map_err(not_ours)?;
+        let anchored = seen.head;
+        let (floor, here, checked) = shared
+            .read_state(|state| (state.floor(), state.hash_of(anchored.n), seen.check_key(state)));
         match here {
             Some(here) if here != anchored.hash => {
                 return Err(AnchorError::Forked { anchored, here });
             }
-            Some(_) if anchored.n < head.n => {}
             None if anchored.n < floor => return Err(AnchorError::TooOld { anchored, floor }),
             // Another server is further, or another branch of the log is: the log has to be read to tell.
             None => return Err(AnchorError::Ahead { anchored, head }),
-            // It is at our head.
-            Some(_) => {
-                shared.coverage.raised(anchored.n, shared.read_state(State::head), at);
-                return Ok(anchored);
-            }
+            Some(_) => checked.map_err(not_ours)?,
+        }
+        if anchored.n >= head.n {
+            shared.coverage.raised(anchored.n, shared.read_state(State::head), at);
+            return Ok(anchored);
         }
     }
-    anchors.write(&SealedAnchor::seal(identity, head, &keys.keyring)?).await?;
-    shared.coverage.raised(head.n, shared.read_state(State::head), at);
-    Ok(head)
+    write(anchors, shared, (head, key), at).await
 }
 
 /// Sets the anchor to the head, whatever it was.
 pub(crate) async fn reset(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
-    let (at, keys) = (Instant::now(), shared.keys());
-    let head = shared.read_state(State::head);
-    anchors.write(&SealedAnchor::seal(keys.identity(), head, &keys.keyring)?).await?;
+    let at = Instant::now();
+    let sealed = shared.read_state(|state| (state.head(), state.header().key()));
+    write(anchors, shared, sealed, at).await
+}
+
+async fn write(
+    anchors: &dyn AnchorStore,
+    shared: &Shared,
+    (head, key): (Head, KeyId),
+    at: Instant,
+) -> Result<Head, AnchorError> {
+    let keys = shared.keys();
+    anchors.write(&SealedAnchor::seal(keys.identity(), head, (&keys.keyring, key))?).await?;
     shared.coverage.raised(head.n, shared.read_state(State::head), at);
     Ok(head)
 }
@@ -243,11 +272,11 @@ mod tests {
         let id = IdentityKey::generate().unwrap().public().id();
         let stranger = IdentityKey::generate().unwrap().public().id();
         let head = Head { n: u64::MAX, hash: Hash::of(b"head") };
-        let text = SealedAnchor::seal(id, head, &keyring).unwrap().to_string();
+        let text = SealedAnchor::seal(id, head, (&keyring, KeyId::FIRST)).unwrap().to_string();
         assert!(text.len() <= 210, "a tag of Key Vault has 256 characters: {}", text.len());
 
         let anchor: SealedAnchor = text.parse().unwrap();
-        assert_eq!(anchor.open(id, &keyring).unwrap(), head);
+        assert_eq!(anchor.open(id, &keyring).unwrap(), Anchored { head, key: KeyId::FIRST });
         assert!(anchor.open(id, &other).is_err());
         assert!(anchor.open(stranger, &keyring).is_err());
         for at in 0..text.len() {
@@ -264,9 +293,10 @@ mod tests {
     fn other_spellings_are_refused() {
         let keyring = Keyring::generate(&SystemRandom::new()).unwrap();
         let id = IdentityKey::generate().unwrap().public().id();
-        let text = SealedAnchor::seal(id, Head { n: 7, hash: Hash::of(b"") }, &keyring)
-            .unwrap()
-            .to_string();
+        let text =
+            SealedAnchor::seal(id, Head { n: 7, hash: Hash::of(b"") }, (&keyring, KeyId::FIRST))
+                .unwrap()
+                .to_string();
         for (from, to) in
             [("1.1.7.", "1.1.07."), ("1.1.7.", "1.+1.7."), ("1.1.7.", "2.1.7."), ("1.1.7.", "1.7.")]
         {

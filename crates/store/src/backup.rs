@@ -5,11 +5,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 
 use crate::{
-    StorageError,
+    StorageError, commit,
     log::{self, FORGOTTEN},
     saved,
 };
@@ -84,7 +85,7 @@ async fn copy(
 ) -> Result<Copied, BackupError> {
     same_store(from, to).await?;
     let mut objects = 0;
-    let mut snapshot = 1;
+    let mut indices = Vec::new();
     let listed = list(from, saved::FOLDER).await?;
     let there = list(to, saved::FOLDER).await?;
     for path in listed.keys() {
@@ -93,7 +94,7 @@ async fn copy(
             continue;
         };
         if is_index {
-            snapshot = snapshot.max(name.n);
+            indices.push(name);
         }
         objects += one(from, to, path, &there).await?;
     }
@@ -119,13 +120,42 @@ async fn copy(
     let first = commits.get(&1).ok_or(BackupError::NoStore)?;
     let forgotten = u64::try_from(FORGOTTEN.len()).unwrap_or(u64::MAX);
     let copied = list(to, log::FOLDER).await?;
-    for n in snapshot.max(2)..=last {
+    for n in begins_after(to, &indices, last).await?.max(2)..=last {
         if copied.get(&log::path(n)).is_none_or(|size| *size == forgotten) {
             return Err(BackupError::Torn { n });
         }
     }
     objects += one(from, to, first, &there).await?;
     Ok(Copied { last, objects })
+}
+
+/// The commit of the newest snapshot that counts as far as one can tell without keys, 1 if there is none: one under an older key than the last commit's counts no
+/// longer.
+async fn begins_after(
+    to: &Arc<dyn ObjectStore>,
+    indices: &[saved::Name],
+    last: u64,
+) -> Result<u64, BackupError> {
+    let key = copied(to, &log::path(last)).await?.as_deref().and_then(commit::key_of);
+    let mut newest = 1;
+    for name in indices {
+        let index = copied(to, &name.part(saved::INDEX)).await?;
+        if index.as_deref().and_then(saved::key_of) >= key {
+            newest = newest.max(name.n);
+        }
+    }
+    Ok(newest)
+}
+
+async fn copied(to: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<Bytes>, BackupError> {
+    match log::read(&**to, path).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => {
+            let doing = format!("reading the copy of {path}");
+            Err(BackupError::Unavailable(StorageError::Refused { doing, source }))
+        }
+    }
 }
 
 /// Copies one object unless it is there. What an object holds never changes, apart from being dropped, so what was once copied is never written over:

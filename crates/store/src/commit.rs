@@ -123,12 +123,13 @@ impl<'a> Sealed<'a> {
         Ok(Self { object, n, previous, key, salt, clear, sealed })
     }
 
-    /// Opens the commit as the one that follows `after`, in the order: place in the chain, key, seal, form of the body.
+    /// Opens the commit as the one that follows `after`, in the order: place in the chain, key in force, seal, form of the body. Whoever holds an older key does not get
+    /// past the second.
     pub(crate) fn open(
         &self,
         identity: IdentityId,
         after: Head,
-        keyring: &Keyring,
+        (keyring, in_force): (&Keyring, KeyId),
     ) -> Result<Opened, Damage> {
         let n = self.n;
         if self.previous != after.hash {
@@ -136,6 +137,9 @@ impl<'a> Sealed<'a> {
         }
         if n != 1 && !self.clear.is_empty() {
             return Err(Damage::NotACommit { n });
+        }
+        if self.key != in_force {
+            return Err(Damage::KeyNotInForce { n, key: self.key, in_force });
         }
         let key = keyring.key(self.key).ok_or(Damage::UnknownKey { n, key: self.key })?;
         let start = HEADER_LENGTH + self.clear.len();
@@ -158,6 +162,14 @@ impl<'a> Sealed<'a> {
         }
         Ok(Opened { head: Head { n, hash: Hash::of(self.object) }, body })
     }
+}
+
+/// The key that an object says it is sealed under, if it has the form of a commit.
+pub(crate) fn key_of(object: &[u8]) -> Option<KeyId> {
+    let mut reader = Reader::new(object);
+    let magic = reader.array::<8>().ok()?;
+    let (format, _zero, key) = (reader.u16().ok()?, reader.u16().ok()?, reader.u32().ok()?);
+    (magic == MAGIC && format == FORMAT).then_some(KeyId(key))
 }
 
 /// A commit that is authentic and in its place.
@@ -190,7 +202,11 @@ mod tests {
     fn check(draft: &Draft<'_>) -> Result<Opened, Damage> {
         let keyring = Keyring::generate(&SystemRandom::new()).unwrap();
         let object = draft.seal(&keyring, &SystemRandom::new()).unwrap();
-        Sealed::parse(draft.after.n + 1, &object)?.open(draft.identity, draft.after, &keyring)
+        Sealed::parse(draft.after.n + 1, &object)?.open(
+            draft.identity,
+            draft.after,
+            (&keyring, KeyId::FIRST),
+        )
     }
 
     fn content(identity: Option<&IdentityKey>) -> Content<'_> {

@@ -98,6 +98,16 @@ pub enum Damage {
         /// As found.
         key: KeyId,
     },
+    /// Sealed under a key that a rotation had put out of force: whoever wrote it holds an old key and no more.
+    #[error("commit {n} is sealed under key {key}, in force there is key {in_force}")]
+    KeyNotInForce {
+        /// The place.
+        n: u64,
+        /// As found.
+        key: KeyId,
+        /// As the log says.
+        in_force: KeyId,
+    },
     /// The seal does not open: changed bytes, or another store's commit.
     #[error("commit {n} was changed or was not written by this store")]
     NotOurs {
@@ -326,6 +336,12 @@ pub enum ChangeError {
         /// As the log says.
         current: u32,
     },
+    /// Another change came first, and this one was made for what was in force before. Nothing was written; it is to be made again.
+    #[error("another change of the log came first")]
+    Superseded,
+    /// No snapshot could be stored under the new key, and the log alone does not open this store any more.
+    #[error(transparent)]
+    Save(#[from] SaveError),
     /// The shares or recovery objects that are to be named break a bound of the format.
     #[error("{0}")]
     Malformed(String),

@@ -15,7 +15,7 @@ use object_store::{ObjectStore, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Damage, Hash, Identity, OpenError, RootKey, SealError, commit::Sealed, keyring::Keyring,
+    Damage, Hash, Identity, KeyId, OpenError, RootKey, SealError, commit::Sealed, keyring::Keyring,
     log::Log,
 };
 
@@ -292,6 +292,11 @@ impl HeaderRef {
     /// The one in commit 1.
     pub(crate) const FIRST: Self =
         Self { generation: FIRST_GENERATION, sequence: FIRST_SEQUENCE, sha256: Hash::NONE };
+
+    /// The newest key of its keyring: each header brings one, and the first has key 1.
+    pub(crate) fn key(&self) -> KeyId {
+        KeyId(self.sequence.saturating_add(1))
+    }
 
     /// Where it lies; the first one lies in commit 1 and not here.
     pub(crate) fn path(&self) -> Path {

@@ -19,6 +19,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyId(pub(crate) u32);
 
+impl KeyId {
+    /// The key of birth.
+    pub(crate) const FIRST: Self = Self(1);
+}
+
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -55,13 +60,13 @@ impl Keyring {
     pub(crate) fn generate(rng: &dyn SecureRandom) -> Result<Self, RandomnessUnavailable> {
         let mut key = SecretBox::<[u8; 32]>::default();
         rng.fill(key.expose_secret_mut()).map_err(|_| RandomnessUnavailable)?;
-        Ok(Self { newest: KeyId(1), keys: BTreeMap::from([(KeyId(1), BarrierKey(key))]) })
+        Ok(Self { newest: KeyId::FIRST, keys: BTreeMap::from([(KeyId::FIRST, BarrierKey(key))]) })
     }
 
     /// One that nobody uses.
     pub(crate) fn example() -> Self {
         let key = BarrierKey(SecretBox::default());
-        Self { newest: KeyId(1), keys: BTreeMap::from([(KeyId(1), key)]) }
+        Self { newest: KeyId::FIRST, keys: BTreeMap::from([(KeyId::FIRST, key)]) }
     }
 
     /// The same keys.

@@ -13,11 +13,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The keys of a header, if the root key is the one that it is about.
+    /// The keys of a header, if the root key is the one that it is about and the newest key is the one that its place brings.
     pub(crate) fn open(header: FirstHeader, reference: HeaderRef, root: &RootKey) -> Option<Self> {
         let id = header.identity().id();
         let keyring = Keyring::open(header.keyring(), root, id, header.generation()).ok()?;
-        Some(Self { root: root.copy(), keyring, header, reference })
+        let newest = keyring.newest()?.0 == reference.key();
+        newest.then(|| Self { root: root.copy(), keyring, header, reference })
     }
 
     /// The keys of another header of the same store that a commit names.

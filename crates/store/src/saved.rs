@@ -4,12 +4,12 @@
 //! commit and its hash, so that the log goes on where the snapshot ends, and every part by its hash. A snapshot saves reading and proves nothing that the log does not:
 //! one that does not open is passed over, and so is one that the log does not follow.
 //!
-//! Layout of each object, version 1, all integers big-endian:
+//! Layout of each object, version 2, all integers big-endian:
 //!
 //! | offset | length | what |
 //! |---|---|---|
 //! | 0 | 8 | `vouchsnp` |
-//! | 8 | 2 | format version, 1 |
+//! | 8 | 2 | format version, 2 |
 //! | 10 | 2 | zero |
 //! | 12 | 4 | id of the barrier key |
 //! | 16 | 8 | n |
@@ -19,31 +19,24 @@
 //! | 76 | – | AES-256-GCM over the text, with its tag |
 //!
 //! The key is HKDF-SHA256(barrier key, salt); associated data is the store's identity and everything before the sealed text. The text is a 32-bit length, that many
-//! bytes, and zeros up to a Padmé length. The bytes of a part are its kind (1) and records:
-//! - 1, entries in order: key (sized), version (8), value (sized);
-//! - 2, commits: hash (32), version (8), audited (8);
-//! - 3, audit leaves: hash (32).
-//!
-//! Those of the index: the commit's hash (32), version (8), latest time in milliseconds (8, signed; the smallest for none), floor (8), the commit before the
-//! floor (hash, version, audited), the header in force (4, 4, 32), number of audit leaves that are not kept (8), roots of their whole subtrees (sized), identity key as
-//! PKCS#8 (sized), and the parts' hashes (32 each).
+//! bytes, and zeros up to a Padmé length. What the bytes are is said in `content`.
 
 use aws_lc_rs::rand::SecureRandom;
 use bytes::Bytes;
-use jiff::Timestamp;
 use object_store::path::Path;
 use zeroize::Zeroizing;
 
 use crate::{
-    Damage, Entry, Hash, Head, IdentityId, IdentityKey, Key, KeyId, Value, Version,
+    Damage, IdentityId, KeyId,
     body::padded,
-    first::HeaderRef,
     keyring::Keyring,
-    merkle::Tree,
     seal::{self, Purpose, RandomnessUnavailable, SALT_LENGTH, Salt, SealError, TAG_LENGTH},
-    state::{Past, Spine, State},
-    wire::{Reader, Short, put_sized},
+    wire::{Reader, put_sized},
 };
+
+mod content;
+
+pub(crate) use content::{Loading, Part, index, lists};
 
 /// Names one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,250 +123,63 @@ impl Seal<'_> {
     /// Opens one object.
     pub(crate) fn open(&self, part: u32, object: &[u8]) -> Result<Zeroizing<Vec<u8>>, Damage> {
         let damage = |what| self.name.damage(what);
-        let short = |_| damage("fewer bytes than its form has");
-        let mut reader = Reader::new(object);
-        if reader.array::<8>().map_err(short)? != MAGIC {
-            return Err(damage("not a snapshot"));
-        }
-        if (reader.u16().map_err(short)?, reader.u16().map_err(short)?) != (FORMAT, 0) {
-            return Err(damage("a format that is not known"));
-        }
-        let id = KeyId(reader.u32().map_err(short)?);
-        let n = reader.u64().map_err(short)?;
-        let attempt = *reader.array().map_err(short)?;
-        if (n, attempt, reader.u32().map_err(short)?) != (self.name.n, self.name.attempt, part) {
+        let form = Form::parse(object).map_err(damage)?;
+        if (form.n, form.attempt, form.part) != (self.name.n, self.name.attempt, part) {
             return Err(damage("another one in its place"));
         }
-        let salt = Salt(*reader.array().map_err(short)?);
-        let key = self.keyring.key(id).ok_or(damage("sealed under a key that is not there"))?;
+        let key =
+            self.keyring.key(form.key).ok_or(damage("sealed under a key that is not there"))?;
         let header = object.get(..HEADER_LENGTH).ok_or(damage("no header"))?;
         let aad = [self.identity.as_bytes().as_slice(), header].concat();
-        let mut text = seal::open(key.secret(), salt, Purpose::Snapshot, &aad, reader.rest())
+        let mut text = seal::open(key.secret(), form.salt, Purpose::Snapshot, &aad, form.sealed)
             .map_err(|_| damage("changed, or not written by this store"))?;
-        let length = Reader::new(&text).sized().map_err(short)?.len();
+        let length = Reader::new(&text).sized().map_err(|_| damage(SHORT))?.len();
         text.drain(..LENGTH_LENGTH);
         text.truncate(length);
         Ok(text)
     }
 }
 
-/// Collects records until a part is full.
-pub(crate) struct Part {
-    kind: u8,
-    bytes: Zeroizing<Vec<u8>>,
+/// The key that an object says it is sealed under, if it is one of a snapshot.
+pub(crate) fn key_of(object: &[u8]) -> Option<KeyId> {
+    Form::parse(object).ok().map(|form| form.key)
 }
 
-impl Part {
-    pub(crate) fn entries() -> Self {
-        Self::of(ENTRIES, PART + PART_ROOM)
-    }
-
-    fn of(kind: u8, room: usize) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(1 + room));
-        bytes.push(kind);
-        Self { kind, bytes }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.len() <= 1
-    }
-
-    /// Is it time to begin another one?
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() >= PART
-    }
-
-    pub(crate) fn add(&mut self, entry: &Entry) -> Result<(), SealError> {
-        put_sized(&mut self.bytes, entry.key.as_str().as_bytes())
-            .map_err(|_| SealError::TooLarge)?;
-        self.bytes.extend_from_slice(&entry.version.number().to_be_bytes());
-        put_sized(&mut self.bytes, entry.value.expose_secret()).map_err(|_| SealError::TooLarge)
-    }
-
-    pub(crate) fn content(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// The same buffer for the next part.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.truncate(0);
-        self.bytes.push(self.kind);
-    }
+/// What an object says of itself. It is authentic once the object opens.
+struct Form<'a> {
+    key: KeyId,
+    n: u64,
+    attempt: [u8; ATTEMPT_LENGTH],
+    part: u32,
+    salt: Salt,
+    sealed: &'a [u8],
 }
 
-/// The parts that hold the spine's two long lists.
-pub(crate) fn lists(spine: &Spine) -> Vec<Zeroizing<Vec<u8>>> {
-    let mut parts = Vec::new();
-    for some in spine.past.chunks(PART / PAST_LENGTH) {
-        let mut part = Part::of(COMMITS, some.len() * PAST_LENGTH);
-        some.iter().for_each(|past| put_past(&mut part.bytes, past));
-        parts.push(part.bytes);
-    }
-    for some in spine.audit.leaves().chunks(PART / 32) {
-        let mut part = Part::of(LEAVES, some.len() * 32);
-        some.iter().for_each(|leaf| part.bytes.extend_from_slice(leaf.as_bytes()));
-        parts.push(part.bytes);
-    }
-    parts
-}
-
-/// The index over parts that are stored.
-pub(crate) fn index(
-    spine: &Spine,
-    identity: &IdentityKey,
-    parts: &[Hash],
-) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let mut to = Zeroizing::new(Vec::with_capacity(parts.len() * 32 + 4096));
-    to.extend_from_slice(spine.head.hash.as_bytes());
-    to.extend_from_slice(&spine.version.number().to_be_bytes());
-    let time = spine.time.map_or(i64::MIN, |time| time.as_millisecond());
-    to.extend_from_slice(&time.to_be_bytes());
-    to.extend_from_slice(&spine.floor.to_be_bytes());
-    put_past(&mut to, &spine.before);
-    to.extend_from_slice(&spine.header.generation.to_be_bytes());
-    to.extend_from_slice(&spine.header.sequence.to_be_bytes());
-    to.extend_from_slice(spine.header.sha256.as_bytes());
-    to.extend_from_slice(&spine.audit.first().to_be_bytes());
-    let edge: Vec<u8> = spine
-        .audit
-        .edge()
-        .ok_or(SealError::Cipher)?
-        .iter()
-        .flat_map(|hash| *hash.as_bytes())
-        .collect();
-    put_sized(&mut to, &edge).map_err(|_| SealError::TooLarge)?;
-    let pkcs8 = identity.to_pkcs8().map_err(|_| SealError::Cipher)?;
-    put_sized(&mut to, &pkcs8).map_err(|_| SealError::TooLarge)?;
-    parts.iter().for_each(|hash| to.extend_from_slice(hash.as_bytes()));
-    Ok(to)
-}
-
-/// An index, read; what its parts hold is added one by one.
-pub(crate) struct Loading {
-    name: Name,
-    spine: Spine,
-    identity: IdentityKey,
-    parts: Vec<Hash>,
-    keys: Vec<(Key, Version, Value)>,
-}
-
-impl Loading {
-    pub(crate) fn parse(name: Name, index: &[u8]) -> Result<Self, Damage> {
-        parse_index(name, index).map_err(|Malformed(what)| name.damage(what))
-    }
-
-    /// The parts' hashes, in order.
-    pub(crate) fn parts(&self) -> &[Hash] {
-        &self.parts
-    }
-
-    pub(crate) fn add(&mut self, content: &[u8]) -> Result<(), Damage> {
-        self.parse_part(content).map_err(|Malformed(what)| self.name.damage(what))
-    }
-
-    /// The whole state, when every part is added.
-    pub(crate) fn finish(self) -> Result<(State, IdentityKey), Damage> {
-        let Self { name, spine, identity, keys, .. } = self;
-        let newest = spine.past.last().unwrap_or(&spine.before);
-        let expected =
-            Past { hash: spine.head.hash, version: spine.version, audited: spine.audit.size() };
-        let count = u64::try_from(spine.past.len()).unwrap_or(u64::MAX);
-        if *newest != expected || spine.floor.saturating_add(count) != name.n.saturating_add(1) {
-            return Err(name.damage("its lists do not end where it does"));
+impl<'a> Form<'a> {
+    fn parse(object: &'a [u8]) -> Result<Self, &'static str> {
+        let short = |_| SHORT;
+        let mut reader = Reader::new(object);
+        if reader.array::<8>().map_err(short)? != MAGIC {
+            return Err("not a snapshot");
         }
-        if keys.windows(2).any(|pair| matches!(pair, [one, next] if one.0 >= next.0)) {
-            return Err(name.damage("its keys are not in order"));
+        if (reader.u16().map_err(short)?, reader.u16().map_err(short)?) != (FORMAT, 0) {
+            return Err("a format that is not known");
         }
-        Ok((State::restored(spine, keys), identity))
-    }
-
-    fn parse_part(&mut self, content: &[u8]) -> Result<(), Malformed> {
-        let mut reader = Reader::new(content);
-        let kind = reader.u8()?;
-        while !reader.is_empty() {
-            match kind {
-                ENTRIES => {
-                    let name = std::str::from_utf8(reader.sized()?)
-                        .map_err(|_| Malformed("a key that is not UTF-8"))?;
-                    let key = Key::parse(name)
-                        .map_err(|_| Malformed("a key of a length that is not allowed"))?;
-                    let version = Version::new(reader.u64()?);
-                    let value = Value::copied(reader.sized()?)
-                        .map_err(|_| Malformed("a value that is too large"))?;
-                    self.keys.push((key, version, value));
-                }
-                COMMITS => self.spine.past.push(parse_past(&mut reader)?),
-                LEAVES => self.spine.audit.push(Hash::new(*reader.array()?)),
-                _ => return Err(Malformed("a kind of part that is not known")),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn parse_index(name: Name, index: &[u8]) -> Result<Loading, Malformed> {
-    let mut reader = Reader::new(index);
-    let hash = Hash::new(*reader.array()?);
-    let version = Version::new(reader.u64()?);
-    let time = match reader.i64()? {
-        i64::MIN => None,
-        at => Some(Timestamp::from_millisecond(at).map_err(|_| Malformed("a time out of range"))?),
-    };
-    let floor = reader.u64()?;
-    let before = parse_past(&mut reader)?;
-    let header = HeaderRef {
-        generation: reader.u32()?,
-        sequence: reader.u32()?,
-        sha256: Hash::new(*reader.array()?),
-    };
-    let first = reader.u64()?;
-    let edge = hashes(reader.sized()?)?;
-    let audit = Tree::restore(first, &edge)
-        .filter(|_| before.audited == first)
-        .ok_or(Malformed("an audit tree that is none"))?;
-    let identity = IdentityKey::from_pkcs8(reader.sized()?)
-        .map_err(|_| Malformed("an identity key that is none"))?;
-    let parts = hashes(reader.rest())?;
-    let head = Head { n: name.n, hash };
-    let past = Vec::new();
-    let spine = Spine { head, version, time, audit, before, past, floor, header };
-    Ok(Loading { name, spine, identity, parts, keys: Vec::new() })
-}
-
-fn hashes(bytes: &[u8]) -> Result<Vec<Hash>, Malformed> {
-    let (whole, rest) = bytes.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(Malformed("a hash that is cut"));
-    }
-    Ok(whole.iter().map(|bytes| Hash::new(*bytes)).collect())
-}
-
-fn put_past(to: &mut Vec<u8>, past: &Past) {
-    to.extend_from_slice(past.hash.as_bytes());
-    to.extend_from_slice(&past.version.number().to_be_bytes());
-    to.extend_from_slice(&past.audited.to_be_bytes());
-}
-
-fn parse_past(reader: &mut Reader<'_>) -> Result<Past, Short> {
-    Ok(Past {
-        hash: Hash::new(*reader.array()?),
-        version: Version::new(reader.u64()?),
-        audited: reader.u64()?,
-    })
-}
-
-struct Malformed(&'static str);
-
-impl From<Short> for Malformed {
-    fn from(_: Short) -> Self {
-        Self("fewer bytes than its lengths say")
+        Ok(Self {
+            key: KeyId(reader.u32().map_err(short)?),
+            n: reader.u64().map_err(short)?,
+            attempt: *reader.array().map_err(short)?,
+            part: reader.u32().map_err(short)?,
+            salt: Salt(*reader.array().map_err(short)?),
+            sealed: reader.rest(),
+        })
     }
 }
 
 pub(crate) const FOLDER: &str = "snapshot";
 pub(crate) const INDEX: u32 = 0;
 const MAGIC: &[u8; 8] = b"vouchsnp";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 const ATTEMPT_LENGTH: usize = 16;
 const LENGTH_LENGTH: usize = 4;
 const HEADER_LENGTH: usize = 76;
@@ -381,11 +187,4 @@ const _: () = assert!(
     8 + 2 + 2 + 4 + 8 + ATTEMPT_LENGTH + 4 + SALT_LENGTH == HEADER_LENGTH,
     "the layout above"
 );
-const ENTRIES: u8 = 1;
-const COMMITS: u8 = 2;
-const LEAVES: u8 = 3;
-/// A part ends with the record that makes it this large.
-const PART: usize = 4 << 20;
-/// The largest record: a key of 1 KiB, a value of 1 MiB and their lengths.
-const PART_ROOM: usize = (1 << 20) + 2048;
-const PAST_LENGTH: usize = 48;
+const SHORT: &str = "fewer bytes than its form has";

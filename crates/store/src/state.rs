@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    Entry, Hash, Head, Key, Page, Precondition, Transaction, Version, Write,
+    Entry, Hash, Head, Key, KeyId, Page, Precondition, Transaction, Version, Write,
     audit::record_leaf,
     body::Change,
     first::HeaderRef,
@@ -36,6 +36,8 @@ pub(crate) struct State {
     floor: u64,
     /// The header in force.
     header: HeaderRef,
+    /// The commit that put it in force.
+    since: u64,
 }
 
 /// What stays known of a commit that was applied.
@@ -63,6 +65,7 @@ pub(crate) struct Spine {
     pub(crate) past: Vec<Past>,
     pub(crate) floor: u64,
     pub(crate) header: HeaderRef,
+    pub(crate) since: u64,
 }
 
 /// A commit that holds audit records.
@@ -73,6 +76,10 @@ pub(crate) struct AuditPlace {
     /// Which commit it is.
     pub(crate) head: Head,
 }
+
+/// The key was not in force after that commit.
+#[derive(Debug)]
+pub(crate) struct NotInForce;
 
 /// What became of one transaction of a commit.
 #[derive(Clone, Copy)]
@@ -96,6 +103,7 @@ impl State {
             past: Vec::new(),
             floor: 1,
             header: HeaderRef::FIRST,
+            since: 1,
         }
     }
 
@@ -103,7 +111,7 @@ impl State {
     pub(crate) fn restored(spine: Spine, keys: Vec<(Key, Version, crate::Value)>) -> Self {
         let keys =
             keys.into_iter().map(|(key, version, value)| (key, Slot::new(version, Some(value))));
-        let Spine { head, version, time, audit, before, past, floor, header } = spine;
+        let Spine { head, version, time, audit, before, past, floor, header, since } = spine;
         Self {
             head,
             version,
@@ -116,6 +124,7 @@ impl State {
             past,
             floor,
             header,
+            since,
         }
     }
 
@@ -129,6 +138,7 @@ impl State {
             past: self.past.clone(),
             floor: self.floor,
             header: self.header,
+            since: self.since,
         }
     }
 
@@ -163,6 +173,13 @@ impl State {
         self.header
     }
 
+    /// Was this the key in force after commit `n`? For a commit before the newest rotation it is only known to be an older one than now.
+    pub(crate) fn was_in_force(&self, key: KeyId, n: u64) -> Result<(), NotInForce> {
+        let now = self.header.key();
+        let was = if n >= self.since { key == now } else { key < now };
+        if was { Ok(()) } else { Err(NotInForce) }
+    }
+
     pub(crate) fn audit_tree(&self) -> &Tree {
         &self.audit
     }
@@ -194,7 +211,7 @@ impl State {
     /// Applies what a commit says about the log itself, after its place.
     pub(crate) fn change(&mut self, change: Change) {
         match change {
-            Change::Header(header) => self.header = header,
+            Change::Header(header) => (self.header, self.since) = (header, self.head.n),
             Change::Floor(floor) => self.forget(floor.min(self.head.n)),
         }
     }

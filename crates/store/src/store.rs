@@ -24,6 +24,8 @@ use crate::{
 
 mod create;
 mod history;
+#[cfg(test)]
+mod old_keys;
 mod open;
 mod rotate;
 mod save;
@@ -195,7 +197,8 @@ impl Store {
     /// Raises the anchor to the head, or finds it there or further already. Answers what is anchored.
     pub async fn raise_anchor(&self, anchors: &dyn AnchorStore) -> Result<Head, AnchorError> {
         match anchor::raise(anchors, &self.shared).await {
-            Err(AnchorError::Ahead { .. }) => {
+            // Also under a key that another server has put in force since.
+            Err(AnchorError::Ahead { .. } | AnchorError::NotOurs(_)) => {
                 let read = self.refresh().await;
                 read.map_err(|error| AnchorError::Follow(Box::new(error)))?;
                 anchor::raise(anchors, &self.shared).await

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    ChangeError, CommitError, Committed, Damage, Hash, Head, Key, Rekey, StorageError, Transaction,
+    ChangeError, CommitError, Committed, Damage, Hash, Head, HeaderRef, Key, StorageError,
+    Transaction,
     body::{Change, Content},
     commit::{Draft, Sealed},
     coverage::Exceeded,
@@ -33,12 +34,19 @@ pub(crate) enum Command {
 
 /// A change of the log itself.
 pub(crate) enum Request {
-    /// A new barrier key.
-    Rotate,
-    /// A new root key and a new barrier key.
-    Rekey(Rekey),
-    /// A new first commit.
-    Floor(u64),
+    /// A new barrier key, perhaps with a new root key.
+    Header(Prepared),
+    /// A new first commit, chosen by snapshots that count as long as this header is in force.
+    Floor { floor: u64, under: HeaderRef },
+}
+
+/// A header that is stored, to be put in force.
+pub(crate) struct Prepared {
+    pub(crate) keys: Keys,
+    /// The header that it follows.
+    pub(crate) after: HeaderRef,
+    /// The older of the snapshots under its key, where the log alone does not do.
+    pub(crate) saved: Option<u64>,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -112,7 +120,7 @@ impl Writer {
                 self.serve(batch).await;
             }
             if let Some((request, reply)) = change {
-                drop(reply.send(self.change(&request).await));
+                drop(reply.send(self.change(*request).await));
             }
         }
     }
@@ -266,8 +274,10 @@ impl Writer {
     async fn adopt(&mut self, object: &[u8]) -> Result<(), Halt> {
         let after = self.shared.read_state(State::head);
         let keys = self.shared.keys();
-        let opened = Sealed::parse(after.n.saturating_add(1), object)
-            .and_then(|sealed| sealed.open(keys.identity(), after, &keys.keyring))?;
+        let opened = Sealed::parse(after.n.saturating_add(1), object).and_then(|sealed| {
+            let in_force = self.shared.read_state(State::header).key();
+            sealed.open(keys.identity(), after, (&keys.keyring, in_force))
+        })?;
         // Before anything is applied, so that a header that does not answer leaves all as it was.
         let keys = match opened.body.change {
             Some(Change::Header(reference)) => {
@@ -280,15 +290,16 @@ impl Writer {
             }
             Some(Change::Floor(_)) | None => None,
         };
+        // The keys first: whoever looks at the state before the keys finds all that it names.
+        if let Some(keys) = keys {
+            self.shared.replace_keys(keys);
+        }
         self.shared.write_state(|state| {
             let _applied = state.apply(opened.head, &opened.body.transactions);
             if let Some(change) = opened.body.change {
                 state.change(change);
             }
         });
-        if let Some(keys) = keys {
-            self.shared.replace_keys(keys);
-        }
         self.shared.announce();
         Ok(())
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{Newborn, Origin, Settings, Shared, Store};
 use crate::{
-    CreateError, Damage, FirstHeader, Head, HeaderRef, OpenError, RootKey, Transaction,
+    CreateError, Damage, FirstHeader, Head, HeaderRef, KeyId, OpenError, RootKey, Transaction,
     body::Content,
     commit::{Draft, Sealed},
     coverage::Coverage,
@@ -114,7 +114,7 @@ fn reopened(attempt: &[u8], root: &RootKey) -> Result<Head, CreateError> {
     let id = header.identity().id();
     let keyring = Keyring::open(header.keyring(), root, id, header.generation())
         .map_err(|_| SealError::Cipher)?;
-    let opened = Sealed::parse(1, attempt)?.open(id, Head::START, &keyring)?;
+    let opened = Sealed::parse(1, attempt)?.open(id, Head::START, (&keyring, KeyId::FIRST))?;
     Ok(opened.head)
 }
 

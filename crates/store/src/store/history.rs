@@ -121,6 +121,7 @@ pub(crate) async fn read(shared: &Arc<Shared>, n: u64) -> Result<Again, ReadErro
     let sealed = Sealed::parse(n, &object)?;
     let after = Head { n: n.saturating_sub(1), hash: sealed.previous };
     let keys = shared.keys();
-    let opened = sealed.open(keys.identity(), after, &keys.keyring)?;
+    // Its hash is what replay found under the key in force then.
+    let opened = sealed.open(keys.identity(), after, (&keys.keyring, sealed.key))?;
     Ok(Again { opened, first: before.next() })
 }

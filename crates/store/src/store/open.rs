@@ -6,7 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use tokio::sync::watch;
 
-use super::{Settings, Shared, Store, save};
+use super::{
+    Settings, Shared, Store,
+    save::{self, Loaded},
+};
 use crate::{
     AnchorStore, Damage, Demand, FirstHeader, Head, HeaderRef, IdentityId, IdentityKey, OpenError,
     RootKey, SealedAnchor, anchor,
@@ -34,10 +37,11 @@ impl Store {
     /// 2. it names the expected identity;
     /// 3. the root key opens its keyring, or that of a later header;
     /// 4. the anchor, if it is there, was made by this store; if it is not there, that is allowed;
-    /// 5. the newest snapshot that opens, is whole, and is of a commit that the log has; or none;
-    /// 6. every commit after it up to the last that is listed, and every later one that is found, is there, in its place, behind its predecessor, and opens;
+    /// 5. the newest snapshot that opens, is whole, is of a commit that the log has, and is sealed under the key that is in force at the log's end, or a later one; or none;
+    /// 6. every commit after it up to the last that is listed, and every later one that is found, is there, in its place, behind its predecessor, under the key in force
+    ///    there, and opens;
     /// 7. the identity key inside is that of the identity outside, and the header in force is one that this root key opens;
-    /// 8. the history reaches the anchor and agrees with it.
+    /// 8. the history reaches the anchor and agrees with it, and the anchor's key was in force there.
     pub async fn open(
         objects: &Arc<dyn ObjectStore>,
         root: &RootKey,
@@ -128,7 +132,7 @@ async fn read(
     for name in save::list(log).await.map_err(OpenError::Unavailable)? {
         let mut refused = None;
         for keys in &candidates {
-            let (state, identity) =
+            let Loaded { state, identity, key } =
                 match save::load(log, name, first.identity().id(), &keys.keyring).await {
                     Ok(loaded) => loaded,
                     Err(OpenError::Damaged(damage)) => {
@@ -143,6 +147,7 @@ async fn read(
                 let mut fold = Fold { state, identity: Some(identity), keys: keys.copy() };
                 fold.use_header(log, first).await?;
                 fold.follow(log, first).await?;
+                save::check_key(name, key, &fold.state)?;
                 Ok(fold)
             };
             match tried.await {
@@ -216,7 +221,7 @@ impl Fold {
         let opened = Sealed::parse(after.n.saturating_add(1), object)?.open(
             self.keys.identity(),
             after,
-            &self.keys.keyring,
+            (&self.keys.keyring, self.state.header().key()),
         )?;
         let _applied = self.state.apply(opened.head, &opened.body.transactions);
         if let Some(key) = opened.body.identity {

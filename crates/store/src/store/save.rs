@@ -1,15 +1,21 @@
 //! Storing snapshots, and dropping what they make superfluous.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 
+use object_store::path::Path;
+
 use super::{Shared, Store};
 use crate::{
-    AnchorStore, CompactError, Damage, Hash, Head, IdentityKey, OpenError, SaveError, Snapshot,
-    StorageError,
+    AnchorStore, CompactError, Damage, Hash, Head, IdentityKey, KeyId, OpenError, SaveError,
+    Snapshot, StorageError,
     keyring::Keyring,
+    keys::Keys,
     log::{Log, Sent},
     saved::{self, Loading, Name, Part, Seal},
     state::State,
@@ -35,9 +41,13 @@ pub struct Compacted {
 impl Store {
     /// Stores a snapshot of the state as it is now. Writers go on meanwhile. Answers the commit that it is of.
     pub async fn save(&self) -> Result<Head, SaveError> {
+        self.save_under(&self.shared.keys()).await
+    }
+
+    /// Stores one under these keys.
+    pub(super) async fn save_under(&self, keys: &Keys) -> Result<Head, SaveError> {
         let shared = Arc::clone(&self.shared);
         let (view, spine) = Snapshot::take_with(Arc::clone(&shared), State::spine);
-        let keys = shared.keys();
         let name = Name::fresh(spine.head.n, &*shared.rng).map_err(crate::SealError::from)?;
         let seal = Seal { name, identity: keys.identity(), keyring: &keys.keyring };
         let mut parts = Vec::new();
@@ -72,10 +82,10 @@ impl Store {
     }
 
     /// Drops commits that are older than the retention says, and snapshots that are no longer needed, in the order:
-    /// 1. the anchor is raised, and two snapshots are read and opened;
+    /// 1. the anchor is raised, and two snapshots are read and opened that are sealed under the key in force;
     /// 2. the first commit that is kept is committed: not later than the older of the two, than the anchor, and than the retention;
     /// 3. each older commit is replaced by a mark, so that its place stays taken;
-    /// 4. snapshots older than those two are deleted.
+    /// 4. snapshots older than those two are deleted, other than those that a rotation elsewhere may be about to rely on.
     ///
     /// Stopped anywhere, the store opens, and doing it again goes on.
     pub async fn compact(
@@ -90,8 +100,10 @@ impl Store {
         let mut good = Vec::new();
         for name in list(log).await.map_err(unavailable)? {
             match load(log, name, keys.identity(), &keys.keyring).await {
-                Ok((state, _)) if self.is_past(state.head()) => good.push(name),
-                Ok(_) => {}
+                Ok(loaded) => match self.counts(name, &loaded) {
+                    Ok(()) => good.push(name),
+                    Err(fault) => tracing::warn!(%fault, "a snapshot does not count"),
+                },
                 Err(OpenError::Unavailable(fault)) => return Err(unavailable(fault)),
                 Err(fault) => tracing::warn!(%fault, "a snapshot does not open"),
             }
@@ -105,7 +117,7 @@ impl Store {
         let head = self.head();
         let floor = older.n.min(anchored.n).min(head.n.saturating_sub(retention.commits));
         if floor > self.shared.read_state(State::floor) {
-            self.change(Request::Floor(floor)).await?;
+            self.change(Request::Floor { floor, under: keys.reference }).await?;
         }
         let floor = self.shared.read_state(State::floor);
         let mut dropped = 0;
@@ -113,17 +125,49 @@ impl Store {
             log.forget(n).await.map_err(unavailable)?;
             dropped += 1;
         }
-        for path in log.list(saved::FOLDER).await.map_err(unavailable)? {
-            if Name::of(&path).is_some_and(|(name, _)| name.n < older.n) {
-                log.delete(&path).await.map_err(unavailable)?;
-            }
-        }
+        self.prune(older.n, floor).await.map_err(unavailable)?;
         Ok(Compacted { floor, dropped })
     }
 
-    /// Is this a commit of our history?
-    fn is_past(&self, head: Head) -> bool {
-        self.shared.read_state(|state| state.hash_of(head.n)) == Some(head.hash)
+    /// Deletes snapshots older than commit `oldest`.
+    ///
+    /// Below the floor all of them. Above it, in a log that is compacted, one under a key that is not known here, or one without an index, may be what a rotation is being
+    /// prepared with; it stays until the floor has passed it, and that rotation is then refused.
+    async fn prune(&self, oldest: u64, floor: u64) -> Result<(), StorageError> {
+        let (log, keys) = (&self.shared.log, self.shared.keys());
+        let mut old: BTreeMap<Name, Vec<Path>> = BTreeMap::new();
+        for path in log.list(saved::FOLDER).await? {
+            if let Some((name, _)) = Name::of(&path).filter(|(name, _)| name.n < oldest) {
+                old.entry(name).or_default().push(path);
+            }
+        }
+        for (name, paths) in old {
+            if floor > 1 && name.n >= floor {
+                let index = log.read_object(&name.part(saved::INDEX)).await?;
+                let known = index.as_deref().and_then(saved::key_of);
+                if known.is_none_or(|id| keys.keyring.key(id).is_none()) {
+                    continue;
+                }
+            }
+            // Without its index the rest counts for nothing.
+            log.delete(&name.part(saved::INDEX)).await?;
+            for path in paths {
+                log.delete(&path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Is this a snapshot of our history, under the key in force?
+    fn counts(&self, name: Name, loaded: &Loaded) -> Result<(), Damage> {
+        self.shared.read_state(|state| {
+            check_key(name, loaded.key, state)?;
+            let head = loaded.state.head();
+            match state.hash_of(head.n) {
+                Some(hash) if hash == head.hash => Ok(()),
+                Some(_) | None => Err(name.damage("it is of another history")),
+            }
+        })
     }
 }
 
@@ -159,19 +203,29 @@ pub(super) async fn list(log: &Log) -> Result<Vec<Name>, StorageError> {
     Ok(names.into_iter().rev().collect())
 }
 
-/// Reads one snapshot and opens all of it.
+/// A stored snapshot, read.
+pub(super) struct Loaded {
+    pub(super) state: State,
+    pub(super) identity: IdentityKey,
+    /// That its index is sealed under; the index names the parts by their hashes.
+    pub(super) key: KeyId,
+}
+
+/// Reads one snapshot and opens all of it. Whether it counts, the end of the log tells.
 pub(super) async fn load(
     log: &Log,
     name: Name,
     identity: crate::IdentityId,
     keyring: &Keyring,
-) -> Result<(State, IdentityKey), OpenError> {
+) -> Result<Loaded, OpenError> {
     let seal = Seal { name, identity, keyring };
     let read = async |part| -> Result<Bytes, OpenError> {
         let object = log.read_object(&name.part(part)).await.map_err(OpenError::Unavailable)?;
         Ok(object.ok_or(name.damage("a part is missing"))?)
     };
-    let index = seal.open(saved::INDEX, &read(saved::INDEX).await?)?;
+    let object = read(saved::INDEX).await?;
+    let index = seal.open(saved::INDEX, &object)?;
+    let key = saved::key_of(&object).ok_or(name.damage("no index"))?;
     let mut loading = Loading::parse(name, &index)?;
     let parts: Vec<(u32, Hash)> = (1..).zip(loading.parts().iter().copied()).collect();
     let read = &read;
@@ -185,7 +239,16 @@ pub(super) async fn load(
         loading.add(&seal.open(part, &object)?)?;
     }
     drop(objects);
-    Ok(loading.finish()?)
+    let (state, identity) = loading.finish()?;
+    Ok(Loaded { state, identity, key })
+}
+
+/// Whether a stored snapshot counts at the end of a log: under a key that was put out of force, whoever holds that key may have made it up.
+pub(super) fn check_key(name: Name, key: KeyId, state: &State) -> Result<(), Damage> {
+    if key < state.header().key() {
+        return Err(name.damage("sealed under a key that is no longer in force"));
+    }
+    Ok(())
 }
 
 /// Whether a stored snapshot belongs to what the log says now.

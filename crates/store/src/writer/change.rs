@@ -1,31 +1,41 @@
 //! Changes of the log itself: a new barrier key, a new root key, a new beginning.
 
-use super::{Attempt, Request, Writer};
+use super::{Attempt, Prepared, Request, Writer};
 use crate::{
-    ChangeError, CommitError, Damage, FirstHeader, Head,
+    ChangeError, CommitError, Head, HeaderRef,
     body::{Change, Content},
     coverage::Exceeded,
-    first::NextError,
-    keys::Keys,
     log::Sent,
     state::State,
 };
 
 impl Writer {
-    /// Makes a commit of its own, in the order: what is in doubt is settled and other servers are followed; a new header is stored and read back; the
-    /// commit that names it, sealed under the old key; the new keys. Stopped before the commit, it leaves a header that counts for nothing.
-    pub(super) async fn change(&mut self, request: &Request) -> Result<Head, ChangeError> {
+    /// Makes a commit of its own, in the order: what is in doubt is settled and other servers are followed; the commit, sealed under the key in force; the new keys.
+    ///
+    /// What was prepared for another state of the log than the one it would follow is refused: another rotation, or a floor above the snapshots that it relies on.
+    pub(super) async fn change(&mut self, request: Request) -> Result<Head, ChangeError> {
         if let Err(halt) = self.prepare(true).await {
             return Err(self.explain(halt)().into());
         }
+        let wanted = match request {
+            Request::Floor { floor, under } => {
+                Wanted { change: Change::Floor(floor), under, saved: None }
+            }
+            Request::Header(Prepared { keys, after, saved }) => {
+                let change = Change::Header(keys.reference);
+                self.pending = Some(keys);
+                Wanted { change, under: after, saved }
+            }
+        };
         loop {
             let after = self.shared.read_state(State::head);
             if let Err(Exceeded { anchored }) = self.shared.coverage.check(after) {
                 return Err(CommitError::Uncovered { anchored, head: after }.into());
             }
-            let change = self.prepare_change(request).await?;
+            self.shared.read_state(|state| wanted.check(state))?;
             let n = after.n.saturating_add(1);
-            let content = Content { identity: None, transactions: &[], change: Some(change) };
+            let content =
+                Content { identity: None, transactions: &[], change: Some(wanted.change) };
             let bytes = self.seal(after, content).map_err(CommitError::Seal)?;
             let settled = match self.shared.log.send(n, &bytes).await {
                 Sent::Kept => self.adopt(&bytes).await.map(|()| true),
@@ -45,36 +55,24 @@ impl Writer {
             }
         }
     }
+}
 
-    async fn prepare_change(&mut self, request: &Request) -> Result<Change, ChangeError> {
-        let keys = self.shared.keys();
-        let rng = &*self.shared.rng;
-        let rekey = match request {
-            Request::Floor(floor) => return Ok(Change::Floor(*floor)),
-            Request::Rotate => None,
-            Request::Rekey(rekey) => Some(rekey),
-        };
-        let current = keys.reference.generation;
-        if rekey.is_some_and(|rekey| rekey.generation != current.saturating_add(1)) {
-            return Err(ChangeError::OtherGeneration { current });
+/// A change, and what it was prepared for.
+struct Wanted {
+    change: Change,
+    /// The header that was in force.
+    under: HeaderRef,
+    /// The older of the snapshots that it relies on.
+    saved: Option<u64>,
+}
+
+impl Wanted {
+    fn check(&self, state: &State) -> Result<(), ChangeError> {
+        let compacted =
+            matches!(self.change, Change::Header(_)) && state.floor() > self.saved.unwrap_or(1);
+        if state.header() != self.under || compacted {
+            return Err(ChangeError::Superseded);
         }
-        let root = rekey.map_or(&keys.root, |rekey| &rekey.root);
-        let keyring = keys.keyring.with_new_key(rng).map_err(CommitError::Seal)?;
-        let sets = rekey.map(|rekey| (&rekey.shares, &rekey.recovery));
-        let (header, reference, bytes) =
-            keys.header.next((&keyring, root), sets, rng).map_err(|fault| match fault {
-                NextError::Seal(fault) => ChangeError::Commit(CommitError::Seal(fault)),
-                NextError::Malformed(fault) => ChangeError::Malformed(fault.0),
-            })?;
-        let path = reference.path();
-        if let Sent::InDoubt(fault) = self.shared.log.create(&path, &bytes).await {
-            return Err(ChangeError::Header(fault));
-        }
-        let kept = self.shared.log.read_object(&path).await.map_err(ChangeError::Header)?;
-        let kept = kept.ok_or(Damage::MissingHeader { object: path.to_string() });
-        kept.and_then(|kept| FirstHeader::stored(reference, &kept))
-            .map_err(|damage| ChangeError::Commit(CommitError::Damaged(damage)))?;
-        self.pending = Some(Keys { root: root.copy(), keyring, header, reference });
-        Ok(Change::Header(reference))
+        Ok(())
     }
 }

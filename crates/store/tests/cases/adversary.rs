@@ -210,7 +210,7 @@ async fn objects_that_are_no_commits_are_refused() {
     assert_eq!(damage(with(&world, 4, newer).await), Damage::UnknownFormat { n: 4, version: 2 });
     let mut key = bytes(&world.objects, 4).await.to_vec();
     key[15] = 2;
-    assert!(matches!(damage(with(&world, 4, key).await), Damage::UnknownKey { n: 4, .. }));
+    assert!(matches!(damage(with(&world, 4, key).await), Damage::KeyNotInForce { n: 4, .. }));
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ async fn a_copy_of_a_store_in_use_opens_and_is_brought_up_to_date() {
             if i % 50 == 0 {
                 store.rotate().await.unwrap();
                 store.save().await.unwrap();
+                store.save().await.unwrap();
                 store.compact(Retention { commits: 5 }, &world.anchors).await.unwrap();
             }
         }

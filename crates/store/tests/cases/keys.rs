@@ -151,7 +151,19 @@ enum Way<'a> {
     Compact(&'a dyn AnchorStore),
 }
 
+/// What the store is like before the change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    WholeLog,
+    /// It opens from snapshots only.
+    Compacted,
+}
+
 async fn dies(way: impl for<'a> Fn(&'a World) -> Way<'a>, most: usize) {
+    dies_after(Before::WholeLog, way, most).await;
+}
+
+async fn dies_after(before: Before, way: impl for<'a> Fn(&'a World) -> Way<'a>, most: usize) {
     let mut completed = 0;
     for step in 0..=most {
         for death in [Fault::DeathBefore, Fault::DeathAfter] {
@@ -165,6 +177,9 @@ async fn dies(way: impl for<'a> Fn(&'a World) -> Way<'a>, most: usize) {
             for i in 0..4_u8 {
                 store.commit(put("a", &[i])).await.unwrap();
                 store.save().await.unwrap();
+            }
+            if before == Before::Compacted {
+                store.compact(Retention { commits: 1 }, &world.anchors).await.unwrap();
             }
             let other = open(&storage.after_death(), &world, &world.root).await.unwrap();
             let mut script = vec![Fault::None; step];
@@ -186,6 +201,7 @@ async fn dies(way: impl for<'a> Fn(&'a World) -> Way<'a>, most: usize) {
             assert_eq!(text(&again, "born").as_deref(), Some("yes"));
             // And it can be done again, by another process.
             again.rotate().await.unwrap();
+            again.save().await.unwrap();
             again.save().await.unwrap();
             again.compact(Retention { commits: 1 }, &world.anchors).await.unwrap();
             again.commit(put("after", b"yes")).await.unwrap();
@@ -214,6 +230,17 @@ async fn a_rotation_that_dies_anywhere_is_done_or_not() {
 #[tokio::test]
 async fn a_rekey_that_dies_anywhere_is_done_or_not() {
     dies(|_| Way::Rekey, 4).await;
+}
+
+/// Snapshots under the old key count no longer, and there is no log to read instead.
+#[tokio::test]
+async fn a_rotation_of_a_compacted_store_that_dies_anywhere_is_done_or_not() {
+    dies_after(Before::Compacted, |_| Way::Rotate, 9).await;
+}
+
+#[tokio::test]
+async fn a_rekey_of_a_compacted_store_that_dies_anywhere_is_done_or_not() {
+    dies_after(Before::Compacted, |_| Way::Rekey, 10).await;
 }
 
 #[tokio::test]

@@ -347,7 +347,7 @@ fn lags(fault: &AnchorError) {
 fn harmless_change(fault: &ChangeError) {
     match fault {
         ChangeError::Commit(fault) => harmless(fault),
-        ChangeError::Header(_) => {}
+        ChangeError::Header(_) | ChangeError::Save(_) | ChangeError::Superseded => {}
         ChangeError::OtherGeneration { .. } | ChangeError::Malformed(_) => panic!("{fault}"),
     }
 }
