@@ -29,13 +29,13 @@ use crate::{
 pub(crate) enum Command {
     Commit { transaction: Transaction, reply: Reply<(Committed, u64)> },
     Refresh { reply: Reply<Head> },
-    Change { request: Box<Request>, reply: oneshot::Sender<Result<Head, ChangeError>> },
+    Change { request: Request, reply: oneshot::Sender<Result<Head, ChangeError>> },
 }
 
 /// A change of the log itself.
 pub(crate) enum Request {
     /// A new barrier key, perhaps with a new root key.
-    Header(Prepared),
+    Header(Box<Prepared>),
     /// A new first commit, chosen by snapshots that count as long as this header is in force.
     Floor { floor: u64, under: HeaderRef },
 }
@@ -50,7 +50,7 @@ pub(crate) struct Prepared {
 }
 
 type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
-type Changing = (Box<Request>, oneshot::Sender<Result<Head, ChangeError>>);
+type Changing = (Request, oneshot::Sender<Result<Head, ChangeError>>);
 type Waiting = (Transaction, Reply<(Committed, u64)>);
 
 pub(crate) struct Writer {
@@ -120,7 +120,7 @@ impl Writer {
                 self.serve(batch).await;
             }
             if let Some((request, reply)) = change {
-                drop(reply.send(self.change(*request).await));
+                drop(reply.send(self.change(request).await));
             }
         }
     }

@@ -63,7 +63,8 @@ impl World {
     }
 
     async fn open(&self) -> Result<Store, OpenError> {
-        let anchors = (&self.anchors as &dyn AnchorStore, Demand::Anchored);
+        let anchors: &dyn AnchorStore = &self.anchors;
+        let anchors = (anchors, Demand::Anchored);
         Store::open(&self.objects, &self.root, &self.id, anchors, &settings()).await
     }
 
@@ -197,7 +198,7 @@ async fn a_rotation_does_not_rely_on_snapshots_that_a_compaction_has_passed() {
     }
     store.refresh().await.unwrap();
     other.compact(Retention { commits: 0 }, &world.anchors).await.unwrap();
-    let refused = store.change(Request::Header(prepared)).await;
+    let refused = store.change(Request::Header(Box::new(prepared))).await;
     assert!(matches!(refused, Err(ChangeError::Superseded)), "{refused:?}");
     store.rotate().await.unwrap();
     assert_eq!(world.open().await.unwrap().head(), store.head());
@@ -213,7 +214,7 @@ async fn a_compaction_leaves_the_snapshots_of_a_rotation_elsewhere() {
         other.save().await.unwrap();
     }
     other.compact(Retention { commits: 99 }, &world.anchors).await.unwrap();
-    store.change(Request::Header(prepared)).await.unwrap();
+    store.change(Request::Header(Box::new(prepared))).await.unwrap();
     assert_eq!(world.open().await.unwrap().head(), store.head());
 }
 

@@ -52,7 +52,7 @@ impl Store {
         loop {
             self.refresh().await?;
             let prepared = self.prepare(rekey).await?;
-            match self.change(Request::Header(prepared)).await {
+            match self.change(Request::Header(Box::new(prepared))).await {
                 Err(ChangeError::Superseded) => {}
                 done => return done,
             }
@@ -97,7 +97,7 @@ impl Store {
     pub(super) async fn change(&self, request: Request) -> Result<Head, ChangeError> {
         let (reply, answer) = oneshot::channel();
         self.commands
-            .send(Command::Change { request: Box::new(request), reply })
+            .send(Command::Change { request, reply })
             .await
             .map_err(|_| CommitError::Closed)?;
         answer.await.map_err(|_| CommitError::Closed)?

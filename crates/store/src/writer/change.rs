@@ -21,7 +21,8 @@ impl Writer {
             Request::Floor { floor, under } => {
                 Wanted { change: Change::Floor(floor), under, saved: None }
             }
-            Request::Header(Prepared { keys, after, saved }) => {
+            Request::Header(prepared) => {
+                let Prepared { keys, after, saved } = *prepared;
                 let change = Change::Header(keys.reference);
                 self.pending = Some(keys);
                 Wanted { change, under: after, saved }
