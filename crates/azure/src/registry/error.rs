@@ -31,12 +31,12 @@ impl RegistryError {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::NotFound(_) => "check registry, repository and digest in the manifest",
-            Self::Denied(_) => "assign AcrPush on the registry; a new role takes minutes to act",
+            Self::NotFound(_) => "check registry, repository, tag and digest",
+            Self::Denied(_) => "say who you are with --auth; pulling needs AcrPull on the registry, pushing AcrPush, and a new role takes minutes",
             Self::Throttled(_) => "wait a minute and run again",
             Self::Rejected(_) => "read the registry's message",
-            Self::Malformed(_) => "check that the address is that of an Azure container registry",
-            Self::Unavailable(_) => "check the network and Azure's status, then run again",
+            Self::Malformed(_) => "check that the address is that of a container registry",
+            Self::Unavailable(_) => "check the registry's address and the network, then run again",
         }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use image::oci::{Blobs, Chosen, Digest, Manifest, choose};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
-use url::Url;
+use url::{Host, Url};
 
 use crate::cli::{self, AuthKind, Where};
 use crate::cloud::Cloud;
@@ -63,9 +63,7 @@ impl Way {
             let cloud = Cloud::open(&Deployment::read(&target)?)?;
             return Ok(Self { endpoints: cloud.endpoints, credential: Some(cloud.credential) });
         }
-        let endpoints = Endpoints::public().map_err(|error| {
-            Failure::of("setting up the connection", error, "this is a fault of ours")
-        })?;
+        let endpoints = public()?;
         let auth = match (place.auth, &place.tenant, &place.service_principal) {
             (None, ..) => None,
             (Some(AuthKind::Cli), Some(tenant), _) => {
@@ -98,11 +96,20 @@ impl Registries {
     }
 
     /// The registry of an image. Our token goes to Azure's registries only.
+    ///
+    /// One at a loopback address is asked without TLS, as Docker does: it is on this machine, nobody's token goes there,
+    /// and every blob is compared with its digest.
     pub(super) async fn client(&self, name: &ImageName) -> Result<Client, Failure> {
+        let parse = |scheme: &str| {
+            let text = format!("{scheme}://{}", name.host);
+            Url::parse(&text)
+                .map_err(|error| Failure::of(text, error, "check the image's registry"))
+        };
+        let address = parse("https")?;
+        if is_loopback(&address) {
+            return Ok(Client::anonymous(&public()?, &parse("http")?));
+        }
         let way = self.way.get_or_try_init(|| async { Way::open(&self.place) }).await?;
-        let text = format!("https://{}", name.host);
-        let address = Url::parse(&text)
-            .map_err(|error| Failure::of(text, error, "check the image's registry"))?;
         let azure = name.host.ends_with(".azurecr.io");
         Ok(match way.credential.clone().filter(|_| azure) {
             Some(credential) => Client::new(&way.endpoints, &address, credential),
@@ -132,6 +139,21 @@ impl Registries {
             target = Target::Digest((*described.digest.as_bytes()).into());
         }
         Err(Failure::new(doing(), "name the image by its manifest's digest"))
+    }
+}
+
+fn public() -> Result<Endpoints, Failure> {
+    Endpoints::public()
+        .map_err(|error| Failure::of("setting up the connection", error, "this is a fault of ours"))
+}
+
+/// Whether an address is on this machine whatever anybody's names say.
+fn is_loopback(address: &Url) -> bool {
+    match address.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
