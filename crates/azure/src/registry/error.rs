@@ -32,7 +32,9 @@ impl RegistryError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::NotFound(_) => "check registry, repository, tag and digest",
-            Self::Denied(_) => "say who you are with --auth; pulling needs AcrPull on the registry, pushing AcrPush, and a new role takes minutes",
+            Self::Denied(_) => {
+                "say who you are with --auth; pulling needs AcrPull on the registry, pushing AcrPush, and a new role takes minutes"
+            }
             Self::Throttled(_) => "wait a minute and run again",
             Self::Rejected(_) => "read the registry's message",
             Self::Malformed(_) => "check that the address is that of a container registry",
