@@ -35,6 +35,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         )
     })?;
     step("build", programs::build)?;
+    step("protocol", protocol)?;
     step("tests and golden files", || tests(options))?;
     step("docs", docs)?;
     step("deny", deny)?;
@@ -54,6 +55,23 @@ pub(crate) fn bless() -> anyhow::Result<()> {
     } else {
         bail!("tests failed while blessing")
     }
+}
+
+/// Every state of the store's protocol. The model lives in `oracles/`, since its checker turns on a feature of serde for a whole workspace.
+fn protocol() -> anyhow::Result<()> {
+    let manifest = paths::root().join("oracles/Cargo.toml");
+    process::run(
+        process::cargo(),
+        [
+            OsString::from("test"),
+            "--quiet".into(),
+            "--release".into(),
+            "--manifest-path".into(),
+            manifest.into(),
+            "--package".into(),
+            "vouchsafe-oracle-protocol".into(),
+        ],
+    )
 }
 
 /// The tests of the workspace `oracles/`, which has its own lock: what we compare ourselves with is no dependency of ours.
