@@ -11,6 +11,7 @@ use aws_lc_rs::signature::EcdsaKeyPair;
 use evidence::{RawEvidence, Sha256, Verifier};
 use jiff::Timestamp;
 use manifest::Manifest;
+use object_store::ObjectStore;
 use protocol::TrustRoot;
 use protocol::attest::Nonce;
 use protocol::bundle::{Bundle, Identity};
@@ -20,6 +21,7 @@ use store::Store;
 
 use crate::clock::Clock;
 use crate::revocation::Lists;
+use crate::vault::Vault;
 
 /// The running server.
 pub struct Core {
@@ -29,6 +31,10 @@ pub struct Core {
     pub verifier: Verifier,
     /// Everything that is kept.
     pub store: Store,
+    /// Where the store's objects and the manifest are.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Where bundle, anchor and shares are.
+    pub vault: Vault,
     /// The store's identity, as documents have it.
     pub identity: Identity,
     /// Time, as far as a host can be believed.

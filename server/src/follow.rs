@@ -5,34 +5,35 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use protocol::bundle::{Bundle, BundleError};
-use tokio::sync::watch;
+use store::{CommitError, CompactError, Compacted, Retention};
+use tokio::sync::{oneshot, watch};
 
 use crate::boot::DocumentError;
 use crate::boot::documents::{self, FoundManifest};
 use crate::core::{Core, InForce, Phase};
-use crate::vault::{Vault, VaultAnchor, VaultError};
+use crate::vault::{VaultAnchor, VaultError};
 
 /// What a running server keeps an eye on.
 pub struct Follower {
     reader: Reader,
     anchorer: Anchorer,
     saver: Saver,
+    watcher: Watcher,
 }
 
 impl Follower {
-    /// Follows for this server; `phase` tells the doors.
+    /// Follows for this server; `phase` tells the doors, and `rekeyed` is told the generation of the root key if another
+    /// server has replaced it: then this process can do nothing more.
     ///
     /// # Errors
     /// The anchor's name is not one, which does not happen.
     pub fn new(
         core: Arc<Core>,
-        vault: Vault,
-        objects: Arc<dyn ObjectStore>,
         phase: watch::Sender<Phase>,
+        rekeyed: oneshot::Sender<u32>,
     ) -> Result<Self, VaultError> {
-        let anchor = vault.anchor(core.identity.id())?;
+        let anchor = core.vault.anchor(core.identity.id())?;
         let anchorer = Anchorer {
             core: Arc::clone(&core),
             anchor,
@@ -44,9 +45,16 @@ impl Follower {
         let saver = Saver {
             saved: core.store.origin().snapshot.map_or(1, |head| head.n),
             core: Arc::clone(&core),
+            anchor: anchorer.anchor.clone(),
+            pause: Pause::default(),
+            reported: [Reported::default(), Reported::default()],
+        };
+        let watcher = Watcher {
+            core: Arc::clone(&core),
+            rekeyed: Some(rekeyed),
             reported: Reported::default(),
         };
-        Ok(Self { reader: Reader { core, vault, objects, phase, reported }, anchorer, saver })
+        Ok(Self { reader: Reader { core, phase, reported }, anchorer, saver, watcher })
     }
 
     /// Follows until `stop` is set, then anchors what is acknowledged.
@@ -54,18 +62,27 @@ impl Follower {
     /// They do not wait for each other: a storage that answers slowly must not keep commits from
     /// being anchored.
     pub async fn run(self, stop: watch::Receiver<bool>) {
-        let Self { reader, anchorer, saver } = self;
-        tokio::join!(reader.run(stop.clone()), saver.run(stop.clone()), anchorer.run(stop));
+        let Self { reader, anchorer, saver, watcher } = self;
+        tokio::join!(
+            reader.run(stop.clone()),
+            saver.run(stop.clone()),
+            watcher.run(stop.clone()),
+            anchorer.run(stop)
+        );
     }
 }
 
 /// Waits for the next look; false if it is time to stop.
 async fn next(stop: &mut watch::Receiver<bool>) -> bool {
+    after(INTERVAL, stop).await
+}
+
+async fn after(interval: Duration, stop: &mut watch::Receiver<bool>) -> bool {
     if *stop.borrow() {
         return false;
     }
     tokio::select! {
-        () = tokio::time::sleep(INTERVAL) => true,
+        () = tokio::time::sleep(interval) => true,
         changed = stop.changed() => changed.is_ok() && !*stop.borrow(),
     }
 }
@@ -104,30 +121,94 @@ impl Anchorer {
     }
 }
 
-/// Stores a snapshot now and then, so that the next boot has little to read.
+/// Reads what other servers commit, so that what they revoke is revoked here a second later.
+struct Watcher {
+    core: Arc<Core>,
+    rekeyed: Option<oneshot::Sender<u32>>,
+    reported: Reported,
+}
+
+impl Watcher {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while after(LOOK, &mut stop).await {
+            let read = self.core.store.refresh().await;
+            if let Err(CommitError::Rekeyed { generation }) = &read
+                && let Some(rekeyed) = self.rekeyed.take()
+            {
+                tracing::error!(generation, "the store was rekeyed elsewhere; this process ends");
+                // Nobody listens once the server ends for another reason.
+                rekeyed.send(*generation).ok();
+            }
+            self.reported.told("log", read);
+        }
+    }
+}
+
+/// Stores a snapshot now and then, so that the next boot has little to read, and drops what two good ones make
+/// superfluous.
 struct Saver {
     core: Arc<Core>,
+    anchor: VaultAnchor,
     saved: u64,
-    reported: Reported,
+    pause: Pause,
+    reported: [Reported; 2],
 }
 
 impl Saver {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while next(&mut stop).await {
-            if self.core.store.head().n.saturating_sub(self.saved) >= COMMITS_A_SNAPSHOT
-                && let Some(head) = self.reported.told("snapshot", self.core.store.save().await)
-            {
-                self.saved = head.n;
+            self.look().await;
+        }
+    }
+
+    async fn look(&mut self) {
+        let store = &self.core.store;
+        if store.head().n.saturating_sub(self.saved) < COMMITS_A_SNAPSHOT || self.pause.lasts() {
+            return;
+        }
+        let [of_save, of_compaction] = &mut self.reported;
+        let Some(head) = of_save.told("snapshot", store.save().await) else {
+            self.pause.lengthen();
+            return;
+        };
+        (self.saved, self.pause) = (head.n, Pause::default());
+        match store.compact(Retention::default(), &self.anchor).await {
+            // The first of a store, or the first after a rotation.
+            Err(CompactError::TooFewSnapshots { found: 1 }) => {}
+            compacted => {
+                if let Some(Compacted { floor, dropped }) =
+                    of_compaction.told("compaction", compacted)
+                {
+                    tracing::info!(floor, dropped, "old commits and snapshots dropped");
+                }
             }
         }
+    }
+}
+
+/// How many looks to let pass after a failure: twice as many each time, up to half an hour.
+#[derive(Default)]
+struct Pause {
+    failures: u32,
+    left: u32,
+}
+
+impl Pause {
+    fn lasts(&mut self) -> bool {
+        let lasts = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        lasts
+    }
+
+    fn lengthen(&mut self) {
+        self.failures = self.failures.saturating_add(1).min(LONGEST_PAUSE);
+        self.left = 1 << self.failures;
     }
 }
 
 /// Reads bundle and manifest.
 struct Reader {
     core: Arc<Core>,
-    vault: Vault,
-    objects: Arc<dyn ObjectStore>,
     phase: watch::Sender<Phase>,
     reported: [Reported; 2],
 }
@@ -143,7 +224,7 @@ impl Reader {
     }
 
     async fn bundle(&self) -> Result<(), FollowError> {
-        let text = self.vault.bundle_text().await?;
+        let text = self.core.vault.bundle_text().await?;
         let current = self.core.in_force();
         if text == current.bundle_text {
             return Ok(());
@@ -162,7 +243,7 @@ impl Reader {
         if bundle.body().identity.is_none() && current.bundle.body().identity.is_some() {
             return Err(FollowError::IdentityDropped);
         }
-        let manifest = documents::manifest(&self.objects, trust_root, bundle.body()).await?;
+        let manifest = documents::manifest(&self.core.objects, trust_root, bundle.body()).await?;
         self.take_over(bundle, text, manifest).await?;
         let phase = self.core.phase();
         if let Phase::Serving(_) = phase {
@@ -175,7 +256,7 @@ impl Reader {
     async fn manifest(&self) -> Result<(), FollowError> {
         let current = self.core.in_force();
         let found =
-            documents::manifest(&self.objects, &self.core.trust_root, current.bundle.body())
+            documents::manifest(&self.core.objects, &self.core.trust_root, current.bundle.body())
                 .await?;
         if found.text == current.manifest_text {
             return Ok(());
@@ -257,12 +338,33 @@ enum FollowError {
 const COMMITS_A_SNAPSHOT: u64 = 4096;
 /// How often documents are looked at, and the head anchored.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// How often the log is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Two to this power is how many looks a failure of a snapshot lets pass at most.
+const LONGEST_PAUSE: u32 = 10;
 /// After how many looks without a commit the anchor is looked at all the same: half a minute.
 const IDLE: u32 = 15;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_each_failure_twice_as_many_looks_pass() {
+        let mut pause = Pause::default();
+        assert!(!pause.lasts());
+        for looks in [2, 4, 8, 16] {
+            pause.lengthen();
+            assert_eq!(
+                std::iter::repeat_with(|| pause.lasts()).take_while(|lasts| *lasts).count(),
+                looks
+            );
+        }
+        for _ in 0..40 {
+            pause.lengthen();
+        }
+        assert_eq!(pause.left, 1 << LONGEST_PAUSE);
+    }
 
     #[test]
     fn a_reason_is_told_once_until_something_else_happens() {

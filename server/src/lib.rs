@@ -17,6 +17,7 @@ pub mod grant;
 pub mod http;
 pub mod kv;
 pub mod revocation;
+pub mod shares;
 pub mod tokens;
 pub mod vault;
 
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::auth::OidcKeys;
 use crate::boot::Booted;
@@ -44,7 +45,7 @@ pub async fn run() -> anyhow::Result<()> {
     let address = environment.listen;
     let endpoints = environment.endpoints.clone();
     let identity_providers = OidcKeys::new(environment.endpoints.http().clone());
-    let Booted { phase, tls, vault, objects } = boot::boot(environment).await.context("boot")?;
+    let Booted { phase, tls } = boot::boot(environment).await.context("boot")?;
     let core = match &phase {
         Phase::Unconfirmed(core) => {
             tracing::info!(step = "unconfirmed", "waiting for a bundle that names this store");
@@ -60,18 +61,29 @@ pub async fn run() -> anyhow::Result<()> {
     let mut refresher = Refresher::new(Arc::clone(&core), endpoints);
     refresher.first().await;
     let refresher = tokio::spawn(refresher.run(stopped.clone()));
-    let follower = tokio::spawn(Follower::new(core, vault, objects, phase)?.run(stopped));
+    let (rekeyed, gone) = oneshot::channel();
+    let follower = tokio::spawn(Follower::new(core, phase, rekeyed)?.run(stopped));
 
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    let ended = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    let mut generation = None;
+    let ended = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            Ok(current) = gone => generation = Some(current),
+        }
     };
     http::serve(listener, tls, doors, identity_providers, ended).await;
     // The follower anchors last, when nothing can be acknowledged any more.
     stop.send_replace(true);
     follower.await.context("following the documents")?;
-    refresher.await.context("renewing the revocation lists")
+    refresher.await.context("renewing the revocation lists")?;
+    // The container is started again, and the next process has the shares of that generation.
+    if let Some(generation) = generation {
+        anyhow::bail!("the store was rekeyed to generation {generation} by another server");
+    }
+    Ok(())
 }

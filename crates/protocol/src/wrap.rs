@@ -164,6 +164,9 @@ pub enum WrapError {
     /// Without the MAC of a holder of the private half.
     #[error("the MAC of the wrapped share does not hold")]
     Mac,
+    /// Without the signature of the store that it is a share of.
+    #[error("the store's signature of the wrapped share does not hold")]
+    Signature,
 }
 
 /// The longest wrapped value read, in bytes; Key Vault stores no more in a secret.

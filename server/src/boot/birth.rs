@@ -13,15 +13,15 @@ use object_store::ObjectStore;
 use protocol::bundle::{BirthMark, BundleBody};
 use protocol::share::{self, ShareId};
 use protocol::wrap::{MasterKey, WrapError};
-use secrecy::{ExposeSecret as _, SecretString};
 use store::{
-    CreateError, Hash, IdentityKey, Key, Newborn, RandomnessUnavailable, Recipient, RecoveryError,
+    CreateError, IdentityKey, Key, Newborn, RandomnessUnavailable, Recipient, RecoveryError,
     RecoverySet, RootKey, Settings, Share, ShareRef, ShareSet, SplitError, Store, Transaction,
     Value, write_recovery,
 };
 
 use crate::clock::Clock;
-use crate::vault::{Vault, VaultError};
+use crate::shares::{self, PutError};
+use crate::vault::Vault;
 
 /// A new store, or the news that another server was first.
 pub(super) enum Outcome {
@@ -93,18 +93,10 @@ async fn put_shares(
             deployment: &bundle.deployment,
             key: &master,
             identity,
-            generation: FIRST_SPLIT,
+            generation: share::FIRST_GENERATION,
             index,
         };
-        let name = id.secret_name();
-        let wrapped = SecretString::from(share::seal(key, &id, share.expose_secret())?);
-        let version = vault.put(&name, &wrapped).await?;
-        let kept = vault.exact(&name, &version).await?;
-        if kept.expose_secret() != wrapped.expose_secret() {
-            return Err(BirthError::ReadBack { name });
-        }
-        let sha256 = Hash::of(wrapped.expose_secret().as_bytes());
-        stored.push(ShareRef { name, version, sha256 });
+        stored.push(shares::put(vault, &id, share::seal(key, &id, share.expose_secret())?).await?);
     }
     Ok(stored)
 }
@@ -140,14 +132,8 @@ pub enum BirthError {
     #[error("wrapping a share")]
     Wrap(#[from] WrapError),
     /// A share cannot be stored or read back.
-    #[error("storing a share")]
-    Vault(#[from] VaultError),
-    /// The vault keeps something else than what was stored.
-    #[error("share {name} does not read back as it was stored")]
-    ReadBack {
-        /// The secret's name.
-        name: String,
-    },
+    #[error("automatic shares")]
+    Put(#[from] PutError),
     /// More holders than shares can be made.
     #[error("too many holders of recovery shares")]
     Holders,
@@ -164,5 +150,3 @@ pub enum BirthError {
 
 /// Where the store keeps the mark of its birth.
 const MARK: &str = "system/birth";
-/// Counts the splits of a root key.
-const FIRST_SPLIT: u32 = 1;

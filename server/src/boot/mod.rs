@@ -24,7 +24,6 @@ pub use unseal::UnsealError;
 
 use crate::core::{Core, Phase};
 use crate::environment::Environment;
-use crate::vault::Vault;
 use cold::Cold;
 
 /// A server that is ready to answer.
@@ -33,10 +32,6 @@ pub struct Booted {
     pub phase: Phase,
     /// How it authenticates on the wire.
     pub tls: Arc<rustls::ServerConfig>,
-    /// Where bundle, anchor and shares are.
-    pub vault: Vault,
-    /// Where the store's objects and the manifest are.
-    pub objects: Arc<dyn object_store::ObjectStore>,
 }
 
 /// Boots, from nothing but the environment.

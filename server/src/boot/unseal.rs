@@ -14,8 +14,8 @@ use protocol::share::{self, ShareId};
 use protocol::wrap::{MasterKey, WrapError};
 use secrecy::ExposeSecret as _;
 use store::{
-    CombineError, Demand, FirstHeader, Hash, MalformedShare, OpenError, RootKey, Settings, Share,
-    Store, read_first,
+    AnchorStore, CombineError, Demand, FirstHeader, Hash, MalformedShare, OpenError, RootKey,
+    Settings, Share, ShareSet, Store, read_first, read_headers,
 };
 
 use super::artefacts::{self, TlsMaterial};
@@ -103,8 +103,8 @@ async fn open_or_birth(
     clock: &Clock,
 ) -> Result<Store, BootError> {
     let first = read_first(objects).await.map_err(UnsealError::First)?;
-    let first = match (first, &bundle.identity) {
-        (Some(first), _) => first,
+    match (first, &bundle.identity) {
+        (Some(_), _) => {}
         // A signer has confirmed a store, so an empty container is a loss or an attack, never a new beginning.
         (None, Some(identity)) => {
             return Err(UnsealError::StoreGone { identity: identity.id() }.into());
@@ -114,32 +114,30 @@ async fn open_or_birth(
             let manifest = manifest.signed.manifest();
             match birth::birth(objects, vault, (bundle, mark), manifest, key, clock).await? {
                 Outcome::Born(store) => return Ok(store),
-                Outcome::LostRace => read_first(objects)
-                    .await
-                    .map_err(UnsealError::First)?
-                    .ok_or(UnsealError::Vanished)?,
+                Outcome::LostRace => {}
             }
         }
-    };
-    Ok(open(objects, vault, bundle, &first, key).await?)
+    }
+    Ok(open(objects, vault, bundle, key).await?)
 }
 
 /// Opens the store that is there.
 ///
 /// 1. its identity is the bundle's, where the bundle names one;
-/// 2. a threshold of the shares that its first commit names: each the exact version with the exact
-///    hash, made by a holder of the master key for this identity;
-/// 3. the root key that they give opens it, and its history reaches the anchor. A store that no
-///    signer has confirmed may lack an anchor, since its birth may have ended before the first; it
-///    gets one once the documents are known not to go back;
+/// 2. of its headers, the newest first, a threshold of the shares that it names: each the exact version with the exact
+///    hash, made by a holder of the master key for this identity, or by this store;
+/// 3. the root key that they give opens it, and its history reaches the anchor. A header that no commit names, since
+///    whoever made it stopped, is passed over. A store that no signer has confirmed may lack an anchor, since its birth
+///    may have ended before the first; it gets one once the documents are known not to go back;
 /// 4. such a store was born under this very bundle, or one that was signed anew in its place.
 async fn open(
     objects: &Arc<dyn ObjectStore>,
     vault: &Vault,
     bundle: &BundleBody,
-    first: &FirstHeader,
     key: &MasterKey,
 ) -> Result<Store, UnsealError> {
+    let headers = read_headers(objects).await.map_err(UnsealError::First)?;
+    let first = headers.last().ok_or(UnsealError::Vanished)?;
     let id = first.identity().id();
     let found = Sha256::new(*id.as_bytes());
     let demand = match &bundle.identity {
@@ -147,11 +145,7 @@ async fn open(
         Some(identity) => return Err(UnsealError::OtherStore { expected: identity.id(), found }),
         None => Demand::MayBeAbsent,
     };
-    let root = root_key(vault, bundle, first, found, key).await?;
-    let anchors = vault.anchor(found)?;
-    let settings = Settings::new(Arc::new(SystemRandom::new()));
-    let store = Store::open(objects, &root, &id, (&anchors, demand), &settings).await?;
-    drop(root);
+    let store = open_by_any(objects, vault, (bundle, &headers, demand), key).await?;
     if bundle.identity.is_none() {
         let mark = bundle.birth.ok_or(UnsealError::NoStorePermitted)?;
         if birth::mark(&store) != Some(mark) {
@@ -161,15 +155,74 @@ async fn open(
     Ok(store)
 }
 
+/// Opens the store with the shares of whichever header is in force: nobody knows which before it is open.
+async fn open_by_any(
+    objects: &Arc<dyn ObjectStore>,
+    vault: &Vault,
+    (bundle, headers, demand): (&BundleBody, &[FirstHeader], Demand),
+    key: &MasterKey,
+) -> Result<Store, UnsealError> {
+    let mut tried: Vec<&ShareSet> = Vec::new();
+    let mut reason = UnsealError::Vanished;
+    for header in headers {
+        // A new barrier key brings a header that names the same shares.
+        if tried.contains(&header.shares()) {
+            continue;
+        }
+        tried.push(header.shares());
+        let opened = async {
+            let id = header.identity().id();
+            let identity = Sha256::new(*id.as_bytes());
+            let root = root_key(vault, bundle, header, identity, key).await?;
+            let anchors = vault.anchor(identity)?;
+            let settings = Settings::new(Arc::new(SystemRandom::new()));
+            let anchored: (&dyn AnchorStore, Demand) = (&anchors, demand);
+            Ok(Store::open(objects, &root, &id, anchored, &settings).await?)
+        };
+        let (generation, sequence) = (header.generation(), header.sequence());
+        match opened.await {
+            Ok(store) => return Ok(store),
+            // With another generation's shares: the fault is why those of the right one do not open it.
+            Err(UnsealError::Open(OpenError::OtherGeneration { given, current }))
+                if headers.iter().any(|header| header.generation() == current) =>
+            {
+                tracing::info!(given, current, "shares of another generation");
+            }
+            Err(fault) => {
+                match &fault {
+                    UnsealError::Open(OpenError::WrongRootKey)
+                    | UnsealError::Vault(_)
+                    | UnsealError::WrongShare { .. }
+                    | UnsealError::LaterSplit
+                    | UnsealError::Share(_)
+                    | UnsealError::Malformed(_)
+                    | UnsealError::Combine(_) => {}
+                    UnsealError::First(_)
+                    | UnsealError::StoreGone { .. }
+                    | UnsealError::NoStorePermitted
+                    | UnsealError::OtherBirth { .. }
+                    | UnsealError::Vanished
+                    | UnsealError::OtherStore { .. }
+                    | UnsealError::Open(_)
+                    | UnsealError::Identity => return Err(fault),
+                }
+                tracing::warn!(generation, sequence, %fault, "the shares of a header do not open the store");
+                reason = fault;
+            }
+        }
+    }
+    Err(reason)
+}
+
 async fn root_key(
     vault: &Vault,
     bundle: &BundleBody,
-    first: &FirstHeader,
+    header: &FirstHeader,
     identity: Sha256,
     key: &MasterKey,
 ) -> Result<RootKey, UnsealError> {
     let master = bundle.master_key.id();
-    let set = first.shares();
+    let set = header.shares();
     let threshold = usize::from(set.threshold);
     let mut shares: Vec<Share> = Vec::with_capacity(threshold);
     let mut last = None;
@@ -181,11 +234,11 @@ async fn root_key(
             deployment: &bundle.deployment,
             key: &master,
             identity,
-            generation: first.generation(),
+            generation: header.generation(),
             index,
         };
         // A share that is lost or spoilt is why there are more than the threshold.
-        match share(vault, &id, reference, key).await {
+        match share(vault, (&id, reference), bundle.identity.as_ref(), key).await {
             Ok(share) => shares.push(share),
             Err(error) => {
                 tracing::warn!(share = %reference.name, "an automatic share is not usable");
@@ -199,17 +252,23 @@ async fn root_key(
     }
 }
 
+/// Those of birth have the MAC of a holder of the master key; later ones the signature of the store that the bundle
+/// names.
 async fn share(
     vault: &Vault,
-    id: &ShareId<'_>,
-    reference: &store::ShareRef,
+    (id, reference): (&ShareId<'_>, &store::ShareRef),
+    confirmed: Option<&Identity>,
     key: &MasterKey,
 ) -> Result<Share, UnsealError> {
     let value = vault.exact(&reference.name, &reference.version).await?;
     if Hash::of(value.expose_secret().as_bytes()) != reference.sha256 {
         return Err(UnsealError::WrongShare { name: reference.name.clone() });
     }
-    let share = share::open(key, id, value.expose_secret())?;
+    let share = match (id.generation, confirmed) {
+        (share::FIRST_GENERATION, _) => share::open(key, id, value.expose_secret())?,
+        (_, Some(store)) => share::open_signed(key, id, store, value.expose_secret())?,
+        (_, None) => return Err(UnsealError::LaterSplit),
+    };
     Ok(Share::parse(&share)?)
 }
 
@@ -243,6 +302,8 @@ impl Unsealed {
             trust_root: environment.trust_root,
             verifier: Verifier::new(environment.anchors),
             store,
+            objects,
+            vault,
             identity,
             clock,
             rng: SystemRandom::new(),
@@ -254,7 +315,7 @@ impl Unsealed {
             Some(material) => material,
             None => tls::own(&core).await?,
         };
-        Ok(Booted { phase: core.phase(), tls: tls::config(material)?, vault, objects })
+        Ok(Booted { phase: core.phase(), tls: tls::config(material)? })
     }
 }
 
@@ -303,12 +364,17 @@ pub enum UnsealError {
     /// The vault does not answer.
     #[error("key vault")]
     Vault(#[from] VaultError),
-    /// A share's value is not the one that the first commit names.
-    #[error("share {name} is not the one that the first commit names")]
+    /// A share's value is not the one that the header names.
+    #[error("share {name} is not the one that the store's header names")]
     WrongShare {
         /// The secret's name.
         name: String,
     },
+    /// Shares of a later split, in a store that no signer has confirmed.
+    #[error(
+        "the header names shares of a later split, and the bundle names no store that could have made it"
+    )]
+    LaterSplit,
     /// A share was not made by a holder of the master key, or does not open.
     #[error("unwrapping a share")]
     Share(#[from] WrapError),

@@ -128,6 +128,11 @@ impl Loading {
         parse_index(name, index).map_err(|Malformed(what)| name.damage(what))
     }
 
+    /// The commit that it is of.
+    pub(crate) fn head(&self) -> Head {
+        self.spine.head
+    }
+
     /// The parts' hashes, in order.
     pub(crate) fn parts(&self) -> &[Hash] {
         &self.parts

@@ -12,13 +12,13 @@ use object_store::path::Path;
 
 use super::{Shared, Store};
 use crate::{
-    AnchorStore, CompactError, Damage, Hash, Head, IdentityKey, KeyId, OpenError, SaveError,
-    Snapshot, StorageError,
+    AnchorStore, CompactError, Damage, Hash, Head, IdentityId, IdentityKey, KeyId, OpenError,
+    SaveError, Snapshot, StorageError,
     keyring::Keyring,
     keys::Keys,
     log::{Log, Sent},
     saved::{self, Loading, Name, Part, Seal},
-    state::State,
+    state::{Spine, State},
     writer::Request,
 };
 
@@ -38,19 +38,45 @@ pub struct Compacted {
     pub dropped: usize,
 }
 
+impl Default for Retention {
+    /// A million commits: of one write each, about a gigabyte.
+    fn default() -> Self {
+        Self { commits: 1_000_000 }
+    }
+}
+
 impl Store {
-    /// Stores a snapshot of the state as it is now. Writers go on meanwhile. Answers the commit that it is of.
+    /// Stores a snapshot of the state as it is now. Writers go on meanwhile. Answers the commit that it is of. One
+    /// that fails leaves nothing behind, if the storage still deletes.
     pub async fn save(&self) -> Result<Head, SaveError> {
         self.save_under(&self.shared.keys()).await
     }
 
     /// Stores one under these keys.
     pub(super) async fn save_under(&self, keys: &Keys) -> Result<Head, SaveError> {
-        let shared = Arc::clone(&self.shared);
-        let (view, spine) = Snapshot::take_with(Arc::clone(&shared), State::spine);
-        let name = Name::fresh(spine.head.n, &*shared.rng).map_err(crate::SealError::from)?;
+        let (view, spine) = Snapshot::take_with(Arc::clone(&self.shared), State::spine);
+        let rng = &*self.shared.rng;
+        let name = Name::fresh(spine.head.n, rng).map_err(crate::SealError::from)?;
         let seal = Seal { name, identity: keys.identity(), keyring: &keys.keyring };
         let mut parts = Vec::new();
+        let saved = self.save_parts(&seal, view, &spine, &mut parts).await;
+        if saved.is_err() {
+            // The index first: a snapshot with an index and without parts would be read in vain. The last part may be there although nobody said so.
+            for part in 0..=u32::try_from(parts.len()).unwrap_or(u32::MAX).saturating_add(1) {
+                drop(self.shared.log.delete(&name.part(part)).await);
+            }
+        }
+        saved
+    }
+
+    async fn save_parts(
+        &self,
+        seal: &Seal<'_>,
+        view: Snapshot,
+        spine: &Spine,
+        parts: &mut Vec<Hash>,
+    ) -> Result<Head, SaveError> {
+        let shared = &self.shared;
         let mut part = Part::entries();
         let mut after = None;
         loop {
@@ -58,7 +84,7 @@ impl Store {
             for entry in &page.entries {
                 part.add(entry)?;
                 if part.is_full() {
-                    put(&shared, &seal, &mut parts, part.content()).await?;
+                    put(shared, seal, parts, part.content()).await?;
                     part.clear();
                 }
             }
@@ -70,14 +96,14 @@ impl Store {
         }
         drop(view);
         if !part.is_empty() {
-            put(&shared, &seal, &mut parts, part.content()).await?;
+            put(shared, seal, parts, part.content()).await?;
         }
-        for list in saved::lists(&spine) {
-            put(&shared, &seal, &mut parts, &list).await?;
+        for list in saved::lists(spine) {
+            put(shared, seal, parts, &list).await?;
         }
-        let index = saved::index(&spine, &shared.identity, &parts)?;
+        let index = saved::index(spine, &shared.identity, parts)?;
         let object = seal.object(saved::INDEX, &index, &*shared.rng)?;
-        create(&shared.log, name, saved::INDEX, &object).await?;
+        create(&shared.log, seal.name, saved::INDEX, &object).await?;
         Ok(spine.head)
     }
 
@@ -99,8 +125,8 @@ impl Store {
         let unavailable = CompactError::Unavailable;
         let mut good = Vec::new();
         for name in list(log).await.map_err(unavailable)? {
-            match load(log, name, keys.identity(), &keys.keyring).await {
-                Ok(loaded) => match self.counts(name, &loaded) {
+            match examine(log, name, keys.identity(), &keys.keyring).await {
+                Ok((head, key)) => match self.counts(name, head, key) {
                     Ok(()) => good.push(name),
                     Err(fault) => tracing::warn!(%fault, "a snapshot does not count"),
                 },
@@ -159,10 +185,9 @@ impl Store {
     }
 
     /// Is this a snapshot of our history, under the key in force?
-    fn counts(&self, name: Name, loaded: &Loaded) -> Result<(), Damage> {
+    fn counts(&self, name: Name, head: Head, key: KeyId) -> Result<(), Damage> {
         self.shared.read_state(|state| {
-            check_key(name, loaded.key, state)?;
-            let head = loaded.state.head();
+            check_key(name, key, state)?;
             match state.hash_of(head.n) {
                 Some(hash) if hash == head.hash => Ok(()),
                 Some(_) | None => Err(name.damage("it is of another history")),
@@ -215,32 +240,53 @@ pub(super) struct Loaded {
 pub(super) async fn load(
     log: &Log,
     name: Name,
-    identity: crate::IdentityId,
+    identity: IdentityId,
     keyring: &Keyring,
 ) -> Result<Loaded, OpenError> {
     let seal = Seal { name, identity, keyring };
-    let read = async |part| -> Result<Bytes, OpenError> {
+    let (loading, key) = read(log, &seal, Loading::add).await?;
+    let (state, identity) = loading.finish()?;
+    Ok(Loaded { state, identity, key })
+}
+
+/// Reads one snapshot and opens all of it, and keeps nothing: which commit it is of, and the key that it is sealed under.
+async fn examine(
+    log: &Log,
+    name: Name,
+    identity: IdentityId,
+    keyring: &Keyring,
+) -> Result<(Head, KeyId), OpenError> {
+    let seal = Seal { name, identity, keyring };
+    let (loading, key) = read(log, &seal, |_, _| Ok(())).await?;
+    Ok((loading.head(), key))
+}
+
+async fn read(
+    log: &Log,
+    seal: &Seal<'_>,
+    mut each: impl FnMut(&mut Loading, &[u8]) -> Result<(), Damage>,
+) -> Result<(Loading, KeyId), OpenError> {
+    let name = seal.name;
+    let object = async |part| -> Result<Bytes, OpenError> {
         let object = log.read_object(&name.part(part)).await.map_err(OpenError::Unavailable)?;
         Ok(object.ok_or(name.damage("a part is missing"))?)
     };
-    let object = read(saved::INDEX).await?;
-    let index = seal.open(saved::INDEX, &object)?;
-    let key = saved::key_of(&object).ok_or(name.damage("no index"))?;
-    let mut loading = Loading::parse(name, &index)?;
+    let index = object(saved::INDEX).await?;
+    let mut loading = Loading::parse(name, &seal.open(saved::INDEX, &index)?)?;
+    let key = saved::key_of(&index).ok_or(name.damage("no index"))?;
     let parts: Vec<(u32, Hash)> = (1..).zip(loading.parts().iter().copied()).collect();
-    let read = &read;
+    let object = &object;
     let mut objects = stream::iter(parts)
-        .map(|(part, hash)| async move { Ok::<_, OpenError>((part, hash, read(part).await?)) })
+        .map(|(part, hash)| async move { Ok::<_, OpenError>((part, hash, object(part).await?)) })
         .buffered(READ_AHEAD);
     while let Some((part, hash, object)) = objects.try_next().await? {
         if Hash::of(&object) != hash {
             return Err(name.damage("a part is another one").into());
         }
-        loading.add(&seal.open(part, &object)?)?;
+        each(&mut loading, &seal.open(part, &object)?)?;
     }
     drop(objects);
-    let (state, identity) = loading.finish()?;
-    Ok(Loaded { state, identity, key })
+    Ok((loading, key))
 }
 
 /// Whether a stored snapshot counts at the end of a log: under a key that was put out of force, whoever holds that key may have made it up.

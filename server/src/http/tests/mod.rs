@@ -7,6 +7,7 @@ mod identity_provider;
 mod kv;
 mod login;
 mod objects;
+mod servers;
 mod strangers;
 mod tokens;
 mod world;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use azure::{Endpoints, LocalCloud};
+use azure::{Auth, Endpoints, LocalCloud, ManagedIdentity};
 use evidence::{RawEvidence, Sha256};
 use forged_root::{Chip, Form, ReportFields, UVM_MEASUREMENT, UVM_SVN, uvm_endorsement};
 use jiff::Timestamp;
@@ -23,8 +23,8 @@ use protocol::{SignerCertificate, SignerKey, TrustRoot};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 use store::{
-    Hash, IdentityKey, Newborn, RecoverySet, RootKey, Settings, ShareRef, ShareSet, Store,
-    Transaction,
+    AnchorStore, AnchorStoreError, Demand, Hash, IdentityKey, Newborn, RecoverySet, RootKey,
+    SealedAnchor, Settings, ShareRef, ShareSet, Store, Transaction,
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::core::{BootIdentity, Core, InForce, Phase};
 use crate::revocation::Lists;
 use crate::tokens::{self, Holder, Lifetime};
+use crate::vault::Vault;
 
 pub(super) const DEV: &str = include_str!("../../../../manifests/dev.toml");
 
@@ -95,7 +96,25 @@ impl World {
 
     pub(super) async fn with(manifest: &str, oidc: OidcKeys) -> Self {
         let objects = Objects::default();
-        let core = Arc::new(core(manifest, &objects).await);
+        let (store, _root) = store(&objects).await;
+        Self::of(core(manifest, &objects, store), objects, oidc).await
+    }
+
+    /// Two servers on one store.
+    pub(super) async fn pair() -> (Self, Self) {
+        let objects = Objects::default();
+        let (first, root) = store(&objects).await;
+        let id = first.identity().id();
+        let shared: Arc<dyn ObjectStore> = Arc::new(objects.clone());
+        let anchored: (&dyn AnchorStore, Demand) = (&NoAnchor, Demand::MayBeAbsent);
+        let second = Store::open(&shared, &root, &id, anchored, &settings()).await.unwrap();
+        let one = Self::of(core(DEV, &objects, first), objects.clone(), nobody()).await;
+        let two = Self::of(core(DEV, &objects, second), objects, nobody()).await;
+        (one, two)
+    }
+
+    async fn of(core: Core, objects: Objects, oidc: OidcKeys) -> Self {
+        let core = Arc::new(core);
         let (phase, doors) = watch::channel(Phase::Serving(Arc::clone(&core)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -279,7 +298,20 @@ fn lists() -> Lists {
     lists
 }
 
-async fn core(manifest: &str, objects: &Objects) -> Core {
+struct NoAnchor;
+
+#[async_trait::async_trait]
+impl AnchorStore for NoAnchor {
+    async fn read(&self) -> Result<Option<SealedAnchor>, AnchorStoreError> {
+        Ok(None)
+    }
+
+    async fn write(&self, _anchor: &SealedAnchor) -> Result<(), AnchorStoreError> {
+        Ok(())
+    }
+}
+
+fn core(manifest: &str, objects: &Objects, store: Store) -> Core {
     let (first, key) = signer(forged_root::SignerName::First);
     let (second, _) = signer(forged_root::SignerName::Second);
     let trust_root = TrustRoot::new(Body {
@@ -301,7 +333,6 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
     .unwrap();
     let (manifest_text, manifest_digest, manifest) = signed_manifest(manifest, &trust_root);
 
-    let store = store(objects).await;
     let spki = store.identity().spki();
     let point = EcPublicKey::from_point(Curve::P256, &spki[spki.len() - 65..]).unwrap();
     let identity = Identity { public_key: point.clone() };
@@ -340,7 +371,16 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
     };
     let bundle_text = key.sign(body.prepare(&first).unwrap(), &SystemRandom::new()).unwrap();
     let bundle = Bundle::verify(&bundle_text, "dev", trust_root.signers()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 9));
+    let ca_sha256 = forged_root::tls_ca_sha256();
+    let nowhere = LocalCloud { cloud: address, imds: address, ca_sha256 };
+    let nowhere = Endpoints::insecure_local(&nowhere).unwrap();
+    let credential = Auth::ManagedIdentity(ManagedIdentity::Only).credential(&nowhere).unwrap();
+    let vault = "https://vouchsafe-dev.vault.azure.net".parse().unwrap();
+    let secrets = azure::secrets::Client::new(&nowhere, &vault, credential).unwrap();
     Core {
+        objects: Arc::new(objects.clone()),
+        vault: Vault::new(secrets, "dev".to_owned()),
         verifier: evidence::Verifier::new(manifest.anchors()),
         trust_root,
         store,
@@ -359,7 +399,7 @@ async fn core(manifest: &str, objects: &Objects) -> Core {
     }
 }
 
-async fn store(objects: &Objects) -> Store {
+async fn store(objects: &Objects) -> (Store, RootKey) {
     let objects: Arc<dyn ObjectStore> = Arc::new(objects.clone());
     let rng = SystemRandom::new();
     let share = ShareRef { name: "unseal-1".into(), version: "1".into(), sha256: Hash::of(b"") };
@@ -368,13 +408,16 @@ async fn store(objects: &Objects) -> Store {
         shares: ShareSet { threshold: 1, shares: vec![share] },
         recovery: RecoverySet { threshold: 0, shares: Vec::new() },
     };
-    let settings = Settings {
-        patience: Duration::from_millis(200),
-        ..Settings::new(Arc::new(SystemRandom::new()))
-    };
     let root = RootKey::generate(&rng).unwrap();
     let first = Transaction::new(NOW);
-    Store::create(&objects, &root, newborn, first, &settings).await.unwrap()
+    (Store::create(&objects, &root, newborn, first, &settings()).await.unwrap(), root)
+}
+
+fn settings() -> Settings {
+    Settings {
+        patience: Duration::from_millis(200),
+        ..Settings::new(Arc::new(SystemRandom::new()))
+    }
 }
 
 fn signed_manifest(toml: &str, trust_root: &TrustRoot) -> (String, Sha256, Manifest) {

@@ -1,0 +1,44 @@
+//! Two servers on one store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::world::World;
+use crate::follow::Follower;
+use crate::tokens::{TokenText, authenticate};
+
+#[tokio::test]
+async fn a_token_that_another_server_revoked_stops_reading_here() {
+    let (one, two) = World::pair().await;
+    let operator = one.operator().await;
+    let (rekeyed, _never) = oneshot::channel();
+    let (_stop, stopped) = watch::channel(false);
+    let follower = Follower::new(Arc::clone(&two.core), two.phase.clone(), rekeyed).unwrap();
+    drop(tokio::spawn(follower.run(stopped)));
+
+    // A look a second, and what it takes on a busy machine.
+    let reaches = async |known: bool| {
+        let text = TokenText::parse(&operator).unwrap();
+        let holds = || {
+            let manifest = &two.core.in_force().manifest;
+            authenticate(&two.core.store, manifest, &text, two.core.now()).is_ok()
+        };
+        let until = async {
+            while holds() != known {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), until).await.unwrap();
+    };
+    let lookup =
+        async || two.call("GET", "/v1/auth/token/lookup-self", Some(&operator), None).await.0;
+    reaches(true).await;
+    assert_eq!(lookup().await, 200);
+    let (status, answer) =
+        one.call("POST", "/v1/auth/token/revoke-self", Some(&operator), None).await;
+    assert_eq!(status, 204, "{answer}");
+    reaches(false).await;
+    assert_eq!(lookup().await, 403);
+}
