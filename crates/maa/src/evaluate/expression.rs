@@ -38,6 +38,24 @@ impl<'a> View<'a> {
     }
 }
 
+/// The value of an expression where one is needed. Nearly all are literals, which take no list.
+pub(super) fn value<'a>(
+    claims: &'a [Claim],
+    bindings: &Bindings<'_>,
+    expression: &'a Expression,
+) -> Result<View<'a>, Refusal> {
+    match expression {
+        Expression::Boolean(value) => Ok(View::Boolean(*value)),
+        Expression::Integer(value) => Ok(View::Integer(*value)),
+        Expression::Text(text) => text.value().map(View::Text).map_err(|_| {
+            Refusal::NotSupported("an escape other than that of the quotation mark")
+        }),
+        Expression::Property { .. } | Expression::Call { .. } => {
+            one(&values(claims, bindings, expression)?).cloned()
+        }
+    }
+}
+
 /// The values of an expression.
 pub(super) fn values<'a>(
     claims: &'a [Claim],
@@ -45,16 +63,9 @@ pub(super) fn values<'a>(
     expression: &'a Expression,
 ) -> Result<Vec<View<'a>>, Refusal> {
     Ok(match expression {
-        Expression::Boolean(value) => vec![View::Boolean(*value)],
-        Expression::Integer(value) => vec![View::Integer(*value)],
-        Expression::Text(text) => match text.value() {
-            Ok(text) => vec![View::Text(text)],
-            Err(_) => {
-                return Err(Refusal::NotSupported(
-                    "an escape other than that of the quotation mark",
-                ));
-            }
-        },
+        Expression::Boolean(_) | Expression::Integer(_) | Expression::Text(_) => {
+            vec![value(claims, bindings, expression)?]
+        }
         Expression::Property { of, property } => {
             matched(claims, bindings, of).map(|claim| self::property(claim, *property)).collect()
         }

@@ -1,12 +1,10 @@
 //! The evaluation itself.
 
-use std::cmp::Ordering;
-
 use super::{
     Claim, ClaimSet, Denied, Issuer, MAX_CLAIMS, MAX_STRINGS, Outcome, Outgoing, Refusal, Step,
     Trace, Value,
     claims::is_service_name,
-    expression::{Bindings, View, matched, one, one_text, property, values},
+    expression::{Bindings, View, matched, one_text, property, value, values},
     trace::near,
 };
 use crate::policy::{Action, Condition, Operator, Policy, Rule, Section, Sense, Subject, Test};
@@ -169,14 +167,16 @@ fn matches(
     bindings: &Bindings<'_>,
     condition: &Condition,
 ) -> Result<Vec<usize>, Refusal> {
-    let operands: Vec<_> =
-        condition.tests.iter().map(|test| values(claims, bindings, &test.operand)).collect();
+    let tests: Vec<_> = condition
+        .tests
+        .iter()
+        .map(|test| (test, value(claims, bindings, &test.operand)))
+        .collect();
     let mut found = Vec::new();
     for (place, claim) in claims.iter().enumerate() {
         let mut answer = Ok(Answer::Passed);
-        for (test, operand) in condition.tests.iter().zip(&operands) {
-            let operand = operand.as_ref().map_err(Clone::clone).and_then(|operand| one(operand));
-            match operand.and_then(|operand| compare(claim, test, operand)) {
+        for (test, operand) in &tests {
+            match operand.as_ref().map_err(Clone::clone).and_then(|it| compare(claim, test, it)) {
                 Ok(Answer::Passed) => {}
                 Ok(Answer::Failed) => {
                     answer = Ok(Answer::Failed);
@@ -198,24 +198,30 @@ enum Answer {
 }
 
 fn compare(claim: &Claim, test: &Test, operand: &View<'_>) -> Result<Answer, Refusal> {
-    let value = property(claim, test.property);
-    let order = match (&value, operand) {
-        (View::Integer(left), View::Integer(right)) => left.cmp(right),
-        (View::Boolean(left), View::Boolean(right)) => left.cmp(right),
-        (View::Text(left), View::Text(right)) => left.cmp(right),
+    let found = property(claim, test.property);
+    let passed = match (&found, operand) {
+        (View::Integer(left), View::Integer(right)) => match test.operator {
+            Operator::Equal => left == right,
+            Operator::NotEqual => left != right,
+            Operator::Less => left < right,
+            Operator::LessOrEqual => left <= right,
+            Operator::Greater => left > right,
+            Operator::GreaterOrEqual => left >= right,
+        },
+        (View::Boolean(_), View::Boolean(_)) | (View::Text(_), View::Text(_)) => {
+            match test.operator {
+                Operator::Equal => found == *operand,
+                Operator::NotEqual => found != *operand,
+                Operator::Less
+                | Operator::LessOrEqual
+                | Operator::Greater
+                | Operator::GreaterOrEqual => false,
+            }
+        }
         _ if test.operator == Operator::NotEqual => {
             return Err(Refusal::NotSupported("`!=` between values of different types"));
         }
-        _ => return Ok(Answer::Failed),
-    };
-    let integers = matches!(operand, View::Integer(_));
-    let passed = match test.operator {
-        Operator::Equal => order == Ordering::Equal,
-        Operator::NotEqual => order != Ordering::Equal,
-        Operator::Less => integers && order == Ordering::Less,
-        Operator::LessOrEqual => integers && order != Ordering::Greater,
-        Operator::Greater => integers && order == Ordering::Greater,
-        Operator::GreaterOrEqual => integers && order != Ordering::Less,
+        _ => false,
     };
     Ok(if passed { Answer::Passed } else { Answer::Failed })
 }

@@ -14,7 +14,7 @@ mod input;
 
 use winnow::{
     Parser,
-    combinator::{cut_err, delimited, opt, peek, separated, terminated},
+    combinator::{cut_err, opt, peek, terminated},
     stream::TokenSlice,
     token::any,
 };
@@ -154,12 +154,13 @@ fn condition(input: &mut Input<'_, '_>) -> Parsed<Condition> {
         Kind::Sign("[") => {}
         _ => return Err(expected(input, &["a condition", "`=>`"])),
     }
-    let tests = delimited(
-        sign("["),
-        separated(1.., cut_err(test), sign(",")),
-        |input: &mut Input<'_, '_>| sign_or(input, "]", &["`,`", "`]`"]),
-    )
-    .parse_next(input)?;
+    sign("[").parse_next(input)?;
+    let mut tests = vec![test(input)?];
+    while next(input)? == Kind::Sign(",") {
+        any.parse_next(input)?;
+        tests.push(test(input)?);
+    }
+    sign_or(input, "]", &["`,`", "`]`"])?;
     input.state.names.extend(name);
     Ok(Condition { sense, name: name.map(|name| Ident(name.to_owned())), tests })
 }

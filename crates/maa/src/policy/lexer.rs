@@ -1,12 +1,7 @@
 //! Text to tokens.
-
-use winnow::{
-    LocatingSlice, Parser,
-    combinator::alt,
-    error::ParserError,
-    stream::{Location, Stream},
-    token::{literal, take_till, take_while},
-};
+//!
+//! The first byte of a token says which kind it is, and nothing is tried twice; tokens borrow the text. All that the
+//! language has outside of strings and comments is ASCII, so bytes are looked at and never cut inside a character.
 
 use super::{
     Version,
@@ -54,154 +49,158 @@ impl Kind<'_> {
 
 /// Splits a policy's text into tokens, without white space and comments.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
-    let mut rest = LocatingSlice::new(text);
     let mut tokens = Vec::with_capacity(text.len() / 4);
+    let mut rest = Rest { text, at: 0 };
     loop {
-        while blank(&mut rest).is_ok() {}
-        let start = rest.current_token_start();
-        if rest.is_empty() {
+        rest.skip_blanks();
+        let start = rest.at;
+        if start == text.len() {
             tokens.push(Token { kind: Kind::End, start });
             return Ok(tokens);
         }
-        let kind = token(&mut rest).map_err(|fault| fault.place(text, start))?;
+        let kind = rest.token().map_err(|fault| ParseError::new(fault, text, start))?;
         tokens.push(Token { kind, start });
     }
 }
 
-type Input<'s> = LocatingSlice<&'s str>;
-
-fn blank<'s>(input: &mut Input<'s>) -> Result<&'s str, Fault> {
-    let space = take_while(1.., [' ', '\t', '\r', '\n']);
-    let comment = (literal("//"), take_till(0.., '\n')).take();
-    alt((space, comment)).parse_next(input)
+/// The text from some place on.
+struct Rest<'s> {
+    text: &'s str,
+    at: usize,
 }
 
-fn token<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
-    alt((word.map(Kind::Word), number, string, sign.map(Kind::Sign), stray)).parse_next(input)
-}
-
-fn word<'s>(input: &mut Input<'s>) -> Result<&'s str, Fault> {
-    let first = take_while(1, |c: char| c.is_ascii_alphabetic() || c == '_');
-    let rest = take_while(0.., |c: char| c.is_ascii_alphanumeric() || c == '_');
-    (first, rest).take().parse_next(input)
-}
-
-fn number<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
-    let digits: &str = take_while(1.., |c: char| c.is_ascii_digit()).parse_next(input)?;
-    let mut after = input.chars();
-    match (after.next(), after.next()) {
-        (Some(c), _) if c.is_ascii_alphabetic() || c == '_' => {
-            Err(Fault::unsupported("a number that is not a decimal integer"))
-        }
-        (Some('.'), Some(c)) if c.is_ascii_digit() => {
-            let minor: &str = (literal("."), take_while(1.., |c: char| c.is_ascii_digit()))
-                .take()
-                .parse_next(input)?;
-            Ok(Kind::Version(match (digits, minor) {
-                ("1", ".0") => Version::V1_0,
-                ("1", ".1") => Version::V1_1,
-                ("1", ".2") => Version::V1_2,
-                _ => return Err(Fault::unsupported("a version other than 1.0, 1.1 and 1.2")),
-            }))
-        }
-        _ => digits
-            .parse()
-            .map(Kind::Integer)
-            .map_err(|_| Fault::unsupported("an integer of more than 64 bits")),
+impl<'s> Rest<'s> {
+    fn peek(&self, ahead: usize) -> Option<u8> {
+        self.text.as_bytes().get(self.at + ahead).copied()
     }
-}
 
-fn string<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
-    literal("\"").parse_next(input)?;
-    let mut escaped = false;
-    let mut end = None;
-    for (at, character) in input.char_indices() {
-        match character {
-            '"' if !escaped => {
-                end = Some(at);
+    /// Takes bytes as long as they are of a kind, all of it ASCII or up to it.
+    fn take_while(&mut self, of_kind: impl Fn(u8) -> bool) -> &'s str {
+        let start = self.at;
+        while self.peek(0).is_some_and(&of_kind) {
+            self.at += 1;
+        }
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    fn skip_blanks(&mut self) {
+        loop {
+            self.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+            if (self.peek(0), self.peek(1)) != (Some(b'/'), Some(b'/')) {
+                return;
+            }
+            self.take_while(|byte| byte != b'\n');
+        }
+    }
+
+    fn token(&mut self) -> Result<Kind<'s>, ParseErrorKind> {
+        match self.peek(0) {
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') => Ok(Kind::Word(self.take_while(in_word))),
+            Some(b'0'..=b'9') => self.number(),
+            Some(b'"') => self.string(),
+            _ => self.sign().map(Kind::Sign).ok_or_else(|| self.stray()),
+        }
+    }
+
+    fn number(&mut self) -> Result<Kind<'s>, ParseErrorKind> {
+        let digits = self.take_while(|byte| byte.is_ascii_digit());
+        match (self.peek(0), self.peek(1)) {
+            (Some(byte), _) if in_word(byte) => {
+                Err(unsupported("a number that is not a decimal integer"))
+            }
+            (Some(b'.'), Some(b'0'..=b'9')) => {
+                self.at += 1;
+                match (digits, self.take_while(|byte| byte.is_ascii_digit())) {
+                    ("1", "0") => Ok(Kind::Version(Version::V1_0)),
+                    ("1", "1") => Ok(Kind::Version(Version::V1_1)),
+                    ("1", "2") => Ok(Kind::Version(Version::V1_2)),
+                    _ => Err(unsupported("a version other than 1.0, 1.1 and 1.2")),
+                }
+            }
+            _ => digits
+                .parse()
+                .map(Kind::Integer)
+                .map_err(|_| unsupported("an integer of more than 64 bits")),
+        }
+    }
+
+    fn string(&mut self) -> Result<Kind<'s>, ParseErrorKind> {
+        self.at += 1;
+        let start = self.at;
+        let mut escaped = false;
+        while let Some(byte) = self.peek(0).filter(|byte| !byte.is_ascii_control()) {
+            if byte == b'"' && !escaped {
                 break;
             }
-            c if c.is_control() => break,
-            c => escaped = c == '\\' && !escaped,
+            escaped = byte == b'\\' && !escaped;
+            self.at += 1;
+        }
+        let text = self.text.get(start..self.at).unwrap_or_default();
+        if self.peek(0) != Some(b'"') || (!text.is_ascii() && text.contains(char::is_control)) {
+            return Err(syntax(
+                "a closing quotation mark on the same line",
+                "a string without one",
+            ));
+        }
+        self.at += 1;
+        Ok(Kind::Text(text))
+    }
+
+    fn sign(&mut self) -> Option<&'static str> {
+        let sign = match (self.peek(0)?, self.peek(1)) {
+            (b'=', Some(b'>')) => "=>",
+            (b'=', Some(b'=')) => "==",
+            (b'!', Some(b'=')) => "!=",
+            (b'<', Some(b'=')) => "<=",
+            (b'>', Some(b'=')) => ">=",
+            (b'&', Some(b'&')) => "&&",
+            (b'=', _) => "=",
+            (b'!', _) => "!",
+            (b'<', _) => "<",
+            (b'>', _) => ">",
+            (b'{', _) => "{",
+            (b'}', _) => "}",
+            (b'[', _) => "[",
+            (b']', _) => "]",
+            (b'(', _) => "(",
+            (b')', _) => ")",
+            (b';', _) => ";",
+            (b':', _) => ":",
+            (b',', _) => ",",
+            (b'.', _) => ".",
+            _ => return None,
+        };
+        self.at += sign.len();
+        Some(sign)
+    }
+
+    /// What is wrong with something that is no token.
+    fn stray(&self) -> ParseErrorKind {
+        match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+            Some('\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' | '\'') => {
+                syntax("`\"`", "a quotation mark of another kind")
+            }
+            Some('-') => unsupported("a negative integer"),
+            Some('/') => syntax("`//` before a comment", "`/`"),
+            Some(c) if c.is_control() || !c.is_ascii() => {
+                syntax("a token", &format!("U+{:04X}", u32::from(c)))
+            }
+            Some(c) => syntax("a token", &format!("`{c}`")),
+            None => syntax("a token", "the end of the text"),
         }
     }
-    let Some(end) = end else {
-        return Err(Fault::syntax(
-            "a closing quotation mark on the same line",
-            "a string without one",
-        ));
-    };
-    let text = input.next_slice(end);
-    literal("\"").parse_next(input)?;
-    Ok(Kind::Text(text))
 }
 
-fn sign(input: &mut Input<'_>) -> Result<&'static str, Fault> {
-    let found = SIGNS
-        .iter()
-        .copied()
-        .find(|sign| input.starts_with(sign))
-        .ok_or_else(|| Fault::from_input(input))?;
-    literal(found).parse_next(input)?;
-    Ok(found)
+fn in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Whatever is not a token. It comes last.
-fn stray<'s>(input: &mut Input<'s>) -> Result<Kind<'s>, Fault> {
-    Err(match input.chars().next() {
-        Some('\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' | '\'') => {
-            Fault::syntax("`\"`", "a quotation mark of another kind")
-        }
-        Some('-') => Fault::unsupported("a negative integer"),
-        Some('/') => Fault::syntax("`//` before a comment", "`/`"),
-        Some(c) if c.is_control() || !c.is_ascii() => {
-            Fault::syntax("a token", &format!("U+{:04X}", u32::from(c)))
-        }
-        Some(c) => Fault::syntax("a token", &format!("`{c}`")),
-        None => Fault::syntax("a token", "the end of the text"),
-    })
+fn syntax(expected: &str, found: &str) -> ParseErrorKind {
+    ParseErrorKind::Syntax { expected: vec![expected.to_owned()], found: found.to_owned() }
 }
 
-/// A fault at the beginning of the token that is being read.
-#[derive(Debug)]
-struct Fault(Option<ParseErrorKind>);
-
-impl Fault {
-    fn syntax(expected: &str, found: &str) -> Self {
-        Self(Some(ParseErrorKind::Syntax {
-            expected: vec![expected.to_owned()],
-            found: found.to_owned(),
-        }))
-    }
-
-    fn unsupported(what: &str) -> Self {
-        Self(Some(ParseErrorKind::NotSupported(what.to_owned())))
-    }
-
-    fn place(self, text: &str, start: usize) -> ParseError {
-        let kind = self.0.unwrap_or(ParseErrorKind::Syntax {
-            expected: vec!["a token".into()],
-            found: "none".into(),
-        });
-        ParseError::new(kind, text, start)
-    }
-}
-
-impl<I: Stream> ParserError<I> for Fault {
-    type Inner = Self;
-
-    fn from_input(_: &I) -> Self {
-        Self(None)
-    }
-
-    /// A parser that knows what is wrong ends the search.
-    fn is_backtrack(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn into_inner(self) -> Result<Self, Self> {
-        Ok(self)
-    }
+fn unsupported(what: &str) -> ParseErrorKind {
+    ParseErrorKind::NotSupported(what.to_owned())
 }
 
 fn shorten(text: &str) -> String {
@@ -210,9 +209,3 @@ fn shorten(text: &str) -> String {
         None => text.to_owned(),
     }
 }
-
-/// The signs; one that begins another comes after it.
-const SIGNS: [&str; 20] = [
-    "=>", "==", "!=", "<=", ">=", "&&", "=", "!", "<", ">", "{", "}", "[", "]", "(", ")", ";", ":",
-    ",", ".",
-];
