@@ -1,5 +1,5 @@
-//! What an owner can do with a store of the past: empty its container when the lock is lost, or put an old store into
-//! the container of a deployment that was destroyed and made anew.
+//! What an owner can do with a store of the past: empty its container when the lock is lost, put a bundle back that an
+//! old lock takes for new, or put an old store into the container of a deployment that was destroyed and made anew.
 
 use anyhow::{Context as _, ensure};
 use e2e::attacker::Attacker;
@@ -38,6 +38,32 @@ fn without_its_lock_an_emptied_store_is_no_new_beginning() -> anyhow::Result<()>
     attacker.disable_versions(BUNDLE)?;
     let refused = deployment.deploy()?.with(3)?;
     ensure!(refused.text().contains("cannot be read"), "{}", refused.text());
+    Ok(())
+}
+
+/// A checkout may have a lock of long ago: what somebody put back is not older than that.
+#[test]
+fn with_an_old_lock_the_highest_serial_counts_all_the_same() -> anyhow::Result<()> {
+    let deployment = Deployment::deployed()?;
+    let attacker = Attacker::new(deployment.cloud())?;
+    let lock = deployment.state().join("lock.toml");
+    let old_lock = std::fs::read_to_string(&lock)?;
+
+    // Each time a birth bundle is put back the next serial is signed over it: 3, then 4.
+    let birth = attacker.history(BUNDLE)?.first().cloned().context("birth bundle")?;
+    for _ in 0..2 {
+        attacker.set_secret(BUNDLE, &birth)?;
+        deployment.deploy()?.well()?;
+    }
+    let bundles = attacker.history(BUNDLE)?;
+    let [.., third, _] = bundles.as_slice() else { anyhow::bail!("four bundles") };
+
+    attacker.set_secret(BUNDLE, third)?;
+    std::fs::write(&lock, &old_lock)?;
+    let deployed = deployment.deploy()?.well()?;
+    ensure!(deployed.text().contains("serial 3 was put back over serial 4"), "{}", deployed.text());
+    let lock = std::fs::read_to_string(&lock)?;
+    ensure!(lock.contains("serial = 5"), "{lock}");
     Ok(())
 }
 

@@ -26,7 +26,6 @@ impl Applying<'_> {
             manifest: &self.deployment.manifest,
             rendered: self.intent.rendered,
             keys: &std::collections::BTreeSet::new(),
-            locked: true,
             now: self.now(),
         };
         let claims = verified(self.cloud, want, answer.as_str()).await?;

@@ -103,7 +103,6 @@ impl Scene {
             manifest: &self.deployment.manifest,
             rendered: &self.rendered,
             keys: &keys,
-            locked: local.lock.is_some(),
             now: (self.clock)(),
         };
         let have = inventory::read(&self.cloud, want).await?;

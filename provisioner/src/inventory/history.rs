@@ -1,7 +1,8 @@
-//! The bundle's earlier versions, which are read where no lock says what was in force.
+//! The bundle's earlier versions: the signed one of the highest serial is in force, wherever it stands among them.
 //!
 //! Whoever may write the vault may put an old bundle over a newer one: it is signed, and is the newest version of its
-//! secret. The lock tells. Without one, the highest serial among all versions does, as long as none is hidden.
+//! secret. The highest serial among all versions tells, as long as none is hidden. A lock tells too, but only up to its
+//! own serial, and a checkout may have an old one: so it comes on top of the history and not in its place.
 
 use azure::Name;
 use azure::secrets::SecretError;

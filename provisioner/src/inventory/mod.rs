@@ -73,7 +73,7 @@ pub struct AttestationPolicy {
 pub struct Vault {
     /// Each key that is wanted or named by something of ours.
     pub keys: BTreeMap<String, KeyState>,
-    /// The bundle in force. Where no lock says how far it had come, the one of the highest serial that was ever stored.
+    /// The bundle in force: the one of the highest serial that was ever stored.
     pub bundle: FoundBundle,
     /// The serial of the newest version, if that is not the highest.
     pub put_back: Option<u64>,

@@ -35,8 +35,6 @@ pub struct Want<'a> {
     pub rendered: &'a Rendered,
     /// Names of keys that the lock or the record know.
     pub keys: &'a BTreeSet<String>,
-    /// Whether a lock says which bundle was in force.
-    pub locked: bool,
     /// The time.
     pub now: Timestamp,
 }

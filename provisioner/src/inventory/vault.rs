@@ -37,9 +37,7 @@ pub(super) async fn read(cloud: &Cloud, want: Want<'_>) -> Result<Reading<Vault>
         Err(SecretError::Denied(_)) => return Ok(Reading::Denied),
         Err(error) => return Err(error).during(|| "reading the bundle".to_owned()),
     }
-    if !want.locked {
-        history::consult(cloud, want, &bundle, &mut vault).await?;
-    }
+    history::consult(cloud, want, &bundle, &mut vault).await?;
     let mut names: BTreeSet<String> = want.keys.clone();
     names.insert(want.rendered.master_key.name().to_owned());
     if let FoundBundle::Signed(body) = &vault.bundle {

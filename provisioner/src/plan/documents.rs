@@ -83,15 +83,15 @@ pub(super) fn plan(
     }
 }
 
-/// Without a lock the bundle's history says what is deployed, so all of it must be there to be read.
-pub(super) fn history(have: &Inventory, local: &Local, plan: &mut Plan) {
+/// The bundle's history says what is deployed, also beyond what an old lock knows, so all of it must be there to be read.
+pub(super) fn history(have: &Inventory, plan: &mut Plan) {
     let hidden = have.vault.found().map_or(&[][..], |vault| &vault.hidden);
-    if local.lock.is_none() && !hidden.is_empty() {
+    if !hidden.is_empty() {
         let hidden = hidden.join(", ");
         plan.refuse(
             "bundle",
-            format!("without a lock every version counts, and some cannot be read: {hidden}"),
-            "put back the lock from version control; or enable, or recover, these versions of the bundle's secret",
+            format!("every version counts, and some cannot be read: {hidden}"),
+            "enable, or recover, these versions of the bundle's secret",
         );
     }
 }

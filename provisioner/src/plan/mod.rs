@@ -154,7 +154,7 @@ pub fn plan(intent: Intent<'_>, have: &Inventory, local: &Local) -> Plan {
     resources::foundation(intent, have, &mut plan);
     resources::image(intent, have, &mut plan);
     resources::attestation_policy(intent, have, &mut plan);
-    documents::history(have, local, &mut plan);
+    documents::history(have, &mut plan);
     let choice = key::choose(intent, have, local, &mut plan);
     resources::after_key(intent, have, &choice, &mut plan);
     documents::plan(intent, have, local, choice, &mut plan);

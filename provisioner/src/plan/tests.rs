@@ -402,10 +402,18 @@ fn without_a_lock_the_highest_serial_is_the_bundle_in_force() {
     });
 }
 
+/// A checkout may have an old lock: what was put back is newer than that and older than what is in force.
 #[test]
-fn without_a_lock_no_version_of_the_bundle_may_be_hidden() {
+fn an_old_lock_does_not_bring_an_old_bundle_back() {
+    check("bundle-put-back-old-lock", Outcome::Changes, |world| {
+        world.bundle().serial += 3;
+        world.vault().put_back = Some(4);
+    });
+}
+
+#[test]
+fn no_version_of_the_bundle_may_be_hidden() {
     check("bundle-hidden", Outcome::Refused, |world| {
-        world.local = Local::default();
         world.vault().hidden = vec![VERSION.to_owned()];
     });
 }
