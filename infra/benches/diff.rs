@@ -49,7 +49,7 @@ fn curve(criterion: &mut Criterion) {
             .sample_size(10)
             .warm_up_time(Duration::from_millis(300))
             .measurement_time(Duration::from_secs(3));
-        for workloads in [100_u32, 1_000, 10_000] {
+        for workloads in [100_u32, 1_000, 5_000, 10_000] {
             let texts = [text(workloads, 0), text(workloads, 1)];
             let parse = |text: &String| Manifest::parse("bench", text).unwrap();
             let [old, new] = [parse(&texts[0]), parse(&texts[1])];

@@ -210,12 +210,11 @@ fn refuse_insecure(t: &Table<'_>) {
     let mut left = vec![(String::new(), t.entries())];
     while let Some((path, entries)) = left.pop() {
         for (key, value) in entries {
-            let path = join(&path, key.get_ref());
             if key.get_ref().starts_with("insecure_") {
                 let expected = "no `insecure_` key, because the cloud is public";
-                t.reject_key(&path, key.span(), expected);
+                t.reject_key(&join(&path, key.get_ref()), key.span(), expected);
             } else if let Some(inner) = value.get_ref().as_table() {
-                left.push((path, inner));
+                left.push((join(&path, key.get_ref()), inner));
             }
         }
     }

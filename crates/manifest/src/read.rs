@@ -141,15 +141,15 @@ impl<'t> Item<'t> {
     }
 
     pub(crate) fn choice<T: Choice>(&self) -> Read<T> {
-        let names: Vec<&str> = T::CHOICES.iter().map(|(name, _)| *name).collect();
+        let names = || T::CHOICES.iter().map(|(name, _)| *name).collect::<Vec<&str>>();
         let expected = || {
-            let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+            let quoted: Vec<String> = names().iter().map(|name| format!("\"{name}\"")).collect();
             quoted.join(" or ")
         };
         let text = self.value.as_str().ok_or_else(|| self.reject(expected()))?;
         match T::CHOICES.iter().find(|(name, _)| *name == text) {
             Some((_, value)) => Ok(*value),
-            None => Err(self.report(expected(), nearest(text, &names).map(|n| format!("\"{n}\"")))),
+            None => Err(self.report(expected(), nearest(text, &names()).map(|n| format!("\"{n}\"")))),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A name is for people: what is equal under another name is the same thing. What is left is matched by name, and after
 //! that by what identifies it, so that a thing that was renamed and changed is compared with itself.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The old and the new of the same thing, under its new name; or the one that has no other.
@@ -25,14 +26,21 @@ pub(super) fn matching<'a, K: Ord, V, C: Ord, I: Ord>(
     content: impl Fn(&'a V) -> C,
     identity: impl Fn(&'a V) -> I,
 ) -> Matched<'a, K, V> {
-    let mut gone: BTreeMap<&K, &V> = old.iter().collect();
-    let mut come: BTreeMap<&K, &V> = new.iter().collect();
+    let mut gone: BTreeMap<&K, &V> = BTreeMap::new();
+    let mut come: BTreeMap<&K, &V> = BTreeMap::new();
     let mut pairs = Vec::new();
-    // What has not changed at all keeps its name even if something else is equal to it.
-    let same = |(name, value): &(&&'a K, &&'a V)| {
-        new.get(**name).is_some_and(|other| content(other) == content(value))
-    };
-    let unchanged: Vec<&K> = gone.iter().filter(same).map(|(name, _)| *name).collect();
+    for (name, values) in side_by_side(old, new) {
+        match values {
+            // What has not changed at all keeps its name even if something else is equal to it.
+            [Some(before), Some(after)] if content(before) == content(after) => {
+                pairs.push(Pair { names: [name, name], values: [before, after] });
+            }
+            [before, after] => {
+                gone.extend(before.map(|value| (name, value)));
+                come.extend(after.map(|value| (name, value)));
+            }
+        }
+    }
     let mut pair = |gone: &mut BTreeMap<&'a K, &'a V>,
                     come: &mut BTreeMap<&'a K, &'a V>,
                     names: Vec<[&'a K; 2]>| {
@@ -42,7 +50,6 @@ pub(super) fn matching<'a, K: Ord, V, C: Ord, I: Ord>(
             }
         }
     };
-    pair(&mut gone, &mut come, unchanged.into_iter().map(|name| [name, name]).collect());
     let renamed = by_key(&gone, &come, &content);
     pair(&mut gone, &mut come, renamed);
     let kept = gone.keys().filter(|name| come.contains_key(**name)).map(|name| [*name, *name]);
@@ -51,6 +58,25 @@ pub(super) fn matching<'a, K: Ord, V, C: Ord, I: Ord>(
     let identical = by_key(&gone, &come, &identity);
     pair(&mut gone, &mut come, identical);
     Matched { pairs, gone: gone.into_iter().collect(), come: come.into_iter().collect() }
+}
+
+/// Both sides in the order of their keys, in one pass: looking each key of one up in the other costs many times that.
+pub(super) fn side_by_side<'a, K: Ord, V>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'a K, [Option<&'a V>; 2])> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    std::iter::from_fn(move || {
+        let order = match (old.peek(), new.peek()) {
+            (Some((before, _)), Some((after, _))) => before.cmp(after),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let before = if order.is_le() { old.next() } else { None };
+        let after = if order.is_ge() { new.next() } else { None };
+        let (key, _) = before.or(after)?;
+        Some((key, [before, after].map(|side| side.map(|(_, value)| value))))
+    })
 }
 
 /// The names on both sides that have the same key, where no other on the same side has it.

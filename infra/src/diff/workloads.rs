@@ -5,15 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use manifest::{Fragment, Manifest, Name, Secret, SecretPath, Workload, WorkloadKind};
 
 use super::change::{Changes, Effect, Kind};
-use super::matching::{Matched, Pair, matching};
+use super::matching::{Matched, Pair, matching, side_by_side};
 use super::requirements;
 
 pub(super) fn compare(old: &Manifest, new: &Manifest, changes: &mut Changes) {
-    let matched = matching(old.workload(), new.workload(), content, identity);
-    let secrets = [by_reader(old), by_reader(new)];
-    let renamed: BTreeMap<&Name, &Name> =
-        matched.pairs.iter().map(|pair| (pair.names[0], pair.names[1])).collect();
-    for pair in &matched.pairs {
+    let mut matched = matching(old.workload(), new.workload(), content, identity);
+    let renamed = matched.pairs.iter().filter(|pair| pair.names[0] != pair.names[1]);
+    let renamed = renamed.map(|pair| (pair.names[0], Some(pair.names[1])));
+    let moved: Moved<'_> =
+        renamed.chain(matched.gone.iter().map(|(name, _)| (*name, None))).collect();
+    matched.pairs.retain(|pair| pair.values[0] != pair.values[1]);
+    let pairs = &matched.pairs;
+    let secrets = [
+        by_reader(old, pairs.iter().map(|pair| pair.names[0]).chain(names(&matched.gone))),
+        by_reader(new, pairs.iter().map(|pair| pair.names[1]).chain(names(&matched.come))),
+    ];
+    for pair in pairs {
         software(pair, &secrets, changes);
         let subject = format!("workload {}", pair.names[1]);
         let [before, after] = pair.values;
@@ -21,7 +28,14 @@ pub(super) fn compare(old: &Manifest, new: &Manifest, changes: &mut Changes) {
         fragments(pair, &secrets, changes);
     }
     come_and_gone(&matched, &secrets, changes);
-    secret_by_secret(old, new, &renamed, changes);
+    secret_by_secret(old, new, &moved, changes);
+}
+
+/// The old names that are not the names of the same workload any more, with its new name if it has one.
+type Moved<'a> = BTreeMap<&'a Name, Option<&'a Name>>;
+
+fn names<'a>(side: &[(&'a Name, &'a Workload)]) -> impl Iterator<Item = &'a Name> {
+    side.iter().map(|(name, _)| *name)
 }
 
 /// Everything that evidence of the workload must show.
@@ -58,11 +72,20 @@ fn content(workload: &Workload) -> Content<'_> {
 
 type ByReader<'a> = BTreeMap<&'a Name, Vec<&'a SecretPath>>;
 
-fn by_reader(manifest: &Manifest) -> ByReader<'_> {
-    let mut all = ByReader::new();
+/// The secrets of each of these readers.
+fn by_reader<'a>(
+    manifest: &'a Manifest,
+    readers: impl Iterator<Item = &'a Name>,
+) -> ByReader<'a> {
+    let mut all: ByReader<'a> = readers.map(|reader| (reader, Vec::new())).collect();
+    if all.is_empty() {
+        return all;
+    }
     for (path, secret) in manifest.secret() {
         for reader in &secret.readers {
-            all.entry(reader).or_default().push(path);
+            if let Some(paths) = all.get_mut(reader) {
+                paths.push(path);
+            }
         }
     }
     all
@@ -194,25 +217,24 @@ fn come_and_gone(
 fn secret_by_secret(
     old: &Manifest,
     new: &Manifest,
-    renamed: &BTreeMap<&Name, &Name>,
+    moved: &Moved<'_>,
     changes: &mut Changes,
 ) {
-    for (path, secret) in new.secret() {
-        match old.secret().get(path) {
-            Some(before) => readers(path, before, secret, renamed, changes),
-            None => {
+    for (path, sides) in side_by_side(old.secret(), new.secret()) {
+        match sides {
+            [Some(before), Some(after)] => readers(path, before, after, moved, changes),
+            [None, Some(secret)] => {
                 // The store keeps values whatever the manifest says, so one may be there already.
-                let readers = names(secret.readers.iter());
+                let readers = joined(secret.readers.iter());
                 let text =
                     format!("is new, for {readers}, and so is whatever is stored there already");
                 changes.push(Effect::Weakens, Kind::Secret, subject(path), text);
             }
-        }
-    }
-    for (path, secret) in old.secret() {
-        if !new.secret().contains_key(path) {
-            let text = format!("is gone; {} had it", names(secret.readers.iter()));
-            changes.push(Effect::Strengthens, Kind::Secret, subject(path), text);
+            [Some(secret), None] => {
+                let text = format!("is gone; {} had it", joined(secret.readers.iter()));
+                changes.push(Effect::Strengthens, Kind::Secret, subject(path), text);
+            }
+            [None, None] => {}
         }
     }
 }
@@ -221,12 +243,15 @@ fn readers(
     path: &SecretPath,
     old: &Secret,
     new: &Secret,
-    renamed: &BTreeMap<&Name, &Name>,
+    moved: &Moved<'_>,
     changes: &mut Changes,
 ) {
+    if old == new && !old.readers.iter().any(|name| moved.contains_key(name)) {
+        return;
+    }
     // Under its new name; a workload that is gone has none, and its old name may be somebody else's now.
-    let before: BTreeSet<&Name> =
-        old.readers.iter().filter_map(|name| renamed.get(name).copied()).collect();
+    let now = |name| moved.get(name).copied().unwrap_or(Some(name));
+    let before: BTreeSet<&Name> = old.readers.iter().filter_map(now).collect();
     for name in new.readers.iter().filter(|name| !before.contains(name)) {
         let text = format!("workload {name} may have it");
         changes.push(Effect::Weakens, Kind::SecretReader, subject(path), text);
@@ -245,13 +270,15 @@ fn subject(path: &SecretPath) -> String {
     format!("secret {path}")
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a Name>) -> String {
+fn joined<'a>(names: impl Iterator<Item = &'a Name>) -> String {
     names.map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Secrets by their paths, as many as a line holds.
 fn list(paths: Option<&Vec<&SecretPath>>) -> String {
-    let Some(paths) = paths else { return "no secret".to_owned() };
+    let Some(paths) = paths.filter(|paths| !paths.is_empty()) else {
+        return "no secret".to_owned();
+    };
     let shown: Vec<&str> = paths.iter().take(SHOWN).map(|path| path.as_str()).collect();
     let more = paths.len().saturating_sub(shown.len());
     let shown = shown.join(", ");
