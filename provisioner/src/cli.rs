@@ -208,7 +208,7 @@ pub struct Explain {
     /// A token of the attestation service: a JWT, or its claims as JSON.
     #[arg(long, value_name = "FILE")]
     pub token: Option<PathBuf>,
-    /// Evidence: the 1184 bytes of a report, our own JSON, or what goes to the attestation service.
+    /// Evidence: the 1184 bytes of a report, our own JSON of a container or a virtual machine, or what goes to the attestation service.
     #[arg(long, value_name = "FILE")]
     pub evidence: Option<PathBuf>,
     /// Asks about this secret instead of the master key.
@@ -217,7 +217,7 @@ pub struct Explain {
     /// The certificates of a report that comes alone: PEM, or the JSON of the certificate service.
     #[arg(long, value_name = "FILE", requires = "evidence")]
     pub certificates: Option<PathBuf>,
-    /// The endorsement of its utility VM: COSE.
+    /// The endorsement of a container's utility VM: COSE.
     #[arg(long, value_name = "FILE", requires = "evidence")]
     pub endorsement: Option<PathBuf>,
     /// HOST_DATA of the server. [default: that of the lock if the lock is of this manifest; else it is measured]

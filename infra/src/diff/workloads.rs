@@ -73,10 +73,7 @@ fn content(workload: &Workload) -> Content<'_> {
 type ByReader<'a> = BTreeMap<&'a Name, Vec<&'a SecretPath>>;
 
 /// The secrets of each of these readers.
-fn by_reader<'a>(
-    manifest: &'a Manifest,
-    readers: impl Iterator<Item = &'a Name>,
-) -> ByReader<'a> {
+fn by_reader<'a>(manifest: &'a Manifest, readers: impl Iterator<Item = &'a Name>) -> ByReader<'a> {
     let mut all: ByReader<'a> = readers.map(|reader| (reader, Vec::new())).collect();
     if all.is_empty() {
         return all;
@@ -214,12 +211,7 @@ fn come_and_gone(
     }
 }
 
-fn secret_by_secret(
-    old: &Manifest,
-    new: &Manifest,
-    moved: &Moved<'_>,
-    changes: &mut Changes,
-) {
+fn secret_by_secret(old: &Manifest, new: &Manifest, moved: &Moved<'_>, changes: &mut Changes) {
     for (path, sides) in side_by_side(old.secret(), new.secret()) {
         match sides {
             [Some(before), Some(after)] => readers(path, before, after, moved, changes),

@@ -1,18 +1,29 @@
 //! Files that people have: evidence in the forms in which it travels, and tokens.
 //!
-//! Evidence is taken as the 1184 bytes of a report, as our own programs send it (alone, or in a request or an answer), or
-//! as it goes to the attestation service ("POST /attest/SevSnpVm": the whole body, or the document inside it).
+//! Evidence is taken in every form that [`evidence::document`] knows and that holds a report: of a container the 1184 bytes
+//! alone, what our own programs send, or what goes to the attestation service; of a virtual machine the paravisor's report
+//! alone, what our own programs send, or the evidence of Confidential Containers.
 //! Whatever is in it is hostile until verified; sizes are bounded before anything is decoded.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use evidence::{RawEvidence, Report};
+use evidence::document::{Document, DocumentError};
+use evidence::{RawEvidence, RawQuote};
 use serde_json::{Map, Value};
 
 /// Evidence, as far as the file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Material {
+pub enum Material {
+    /// Of a confidential container.
+    Container(Container),
+    /// Of a confidential virtual machine.
+    Machine(Machine),
+}
+
+/// Evidence of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
     /// The report.
     pub report: Vec<u8>,
     /// The certificates of its key as PEM, unless the file has the report alone.
@@ -21,20 +32,26 @@ pub struct Material {
     pub endorsement: Option<Vec<u8>>,
 }
 
+/// Evidence of a virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The paravisor's report.
+    pub hcl_report: Vec<u8>,
+    /// The certificates of its key as PEM, unless the file has the report alone.
+    pub certificates: Option<String>,
+    /// The TPM's quote, if there is one.
+    pub quote: Option<RawQuote>,
+}
+
 /// A file that is no evidence in any of the forms.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum NotEvidence {
-    /// It is larger than any evidence.
-    #[error("the file has more than {LARGEST} bytes")]
-    TooLarge,
-    /// It is neither a report nor JSON of a known form.
-    #[error(
-        "neither a report of 1184 bytes, nor JSON with `evidence`, with `report` and `certificates`, with `report` for the attestation service, or with `SnpReport`"
-    )]
-    Form,
-    /// A part cannot be decoded.
-    #[error("`{0}` is not base64url of what it should be")]
-    Part(&'static str),
+    /// It is in none of the forms.
+    #[error("the file")]
+    Form(#[from] DocumentError),
+    /// It is a part of evidence, but not the report.
+    #[error("expected evidence with a report, found {0} alone")]
+    NoReport(&'static str),
 }
 
 /// A file that is no token.
@@ -53,55 +70,21 @@ pub enum NotToken {
 /// # Errors
 /// The file is none, see [`NotEvidence`].
 pub fn evidence_file(bytes: &[u8]) -> Result<Material, NotEvidence> {
-    if bytes.len() > LARGEST {
-        return Err(NotEvidence::TooLarge);
-    }
-    if bytes.len() == Report::LEN && !bytes.trim_ascii_start().starts_with(b"{") {
-        let report = bytes.to_vec();
-        return Ok(Material { report, certificates: None, endorsement: None });
-    }
-    let json: Map<String, Value> = serde_json::from_slice(bytes).map_err(|_| NotEvidence::Form)?;
-    if let Some(inner) = json.get("evidence") {
-        let raw = serde_json::from_value::<RawEvidence>(inner.clone());
-        let raw = raw.map_err(|_| NotEvidence::Part("evidence"))?;
-        return Ok(raw.into());
-    }
-    if json.contains_key("certificates") {
-        let raw = serde_json::from_value::<RawEvidence>(Value::Object(json));
-        return raw.map(Material::from).map_err(|_| NotEvidence::Part("report"));
-    }
-    if json.contains_key("SnpReport") {
-        return for_service(&json);
-    }
-    let body = json.get("report").and_then(Value::as_str).ok_or(NotEvidence::Form)?;
-    let body = decode(body).ok_or(NotEvidence::Part("report"))?;
-    let body = serde_json::from_slice(&body).map_err(|_| NotEvidence::Part("report"))?;
-    for_service(&body)
-}
-
-/// The document for the attestation service: `SnpReport`, `VcekCertChain`, `Endorsements`.
-fn for_service(json: &Map<String, Value>) -> Result<Material, NotEvidence> {
-    let part = |name: &'static str| -> Result<Option<Vec<u8>>, NotEvidence> {
-        let Some(value) = json.get(name) else { return Ok(None) };
-        let text = value.as_str().ok_or(NotEvidence::Part(name))?;
-        decode(text).map(Some).ok_or(NotEvidence::Part(name))
-    };
-    let report = part("SnpReport")?.ok_or(NotEvidence::Part("SnpReport"))?;
-    let chain = part("VcekCertChain")?.map(String::from_utf8).transpose();
-    let certificates = chain.map_err(|_| NotEvidence::Part("VcekCertChain"))?;
-    let endorsement = match part("Endorsements")?.filter(|bytes| !bytes.is_empty()) {
-        None => None,
-        Some(bytes) => {
-            let wrong = || NotEvidence::Part("Endorsements");
-            let json: Value = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
-            let first = json.pointer("/Uvm/0").and_then(Value::as_str).ok_or_else(wrong)?;
-            Some(decode(first).ok_or_else(wrong)?)
+    let Document { format, parts } = Document::read(bytes)?;
+    let certificates = parts.certificates.filter(|pem| !pem.trim().is_empty());
+    match (parts.hcl_report, parts.report) {
+        (Some(hcl_report), _) => {
+            Ok(Material::Machine(Machine { hcl_report, certificates, quote: parts.quote }))
         }
-    };
-    Ok(Material { report, certificates, endorsement })
+        (None, Some(report)) => {
+            let endorsement = parts.endorsements.into_iter().find(|message| !message.is_empty());
+            Ok(Material::Container(Container { report, certificates, endorsement }))
+        }
+        (None, None) => Err(NotEvidence::NoReport(format.name())),
+    }
 }
 
-impl From<RawEvidence> for Material {
+impl From<RawEvidence> for Container {
     fn from(raw: RawEvidence) -> Self {
         let RawEvidence { report, certificates, uvm_endorsement } = raw;
         let certificates = Some(certificates).filter(|pem| !pem.trim().is_empty());
@@ -148,5 +131,5 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     GeneralPurpose::new(&alphabet::URL_SAFE, either).decode(text).ok()
 }
 
-/// Real evidence has about 40 KB.
+/// A real token has about 10 KB.
 const LARGEST: usize = 1 << 20;

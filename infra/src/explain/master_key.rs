@@ -65,7 +65,13 @@ pub fn master_key(
     if subject.origin == Origin::Token {
         steps.push(in_time(&claims, now));
     }
-    let refused = steps.iter().any(|step| step.outcome == Outcome::Refuses);
+    let refuses = |steps: &[Step]| steps.iter().any(|step| step.outcome == Outcome::Refuses);
+    let mut refused = refuses(&steps);
+    if let Some(guest) = &subject.guest {
+        let ways = machine(&key, manifest, guest);
+        refused = refused && refuses(&ways);
+        steps.extend(ways);
+    }
     let verdict = match (refused, own) {
         (true, _) => Verdict::No,
         (false, Own::Known(_)) => Verdict::Yes,
@@ -79,6 +85,10 @@ pub fn master_key(
     let mut notes = Vec::new();
     if subject.origin == Origin::Token {
         notes.push("the token's signature was not checked".to_owned());
+    }
+    if subject.guest.is_some() {
+        notes.push("a deployment's server is a container group, never a virtual machine: this can be a workload's evidence only, and --secret asks what it would get".to_owned());
+        notes.push("runtime claims and quote were not looked at".to_owned());
     }
     notes.push("the attestation policy sees neither the processor's product nor the utility VM's security version; the server's own verifiers check both".to_owned());
     Ok(Explained { wanted: "the master key".to_owned(), verdict, steps, notes })
@@ -108,6 +118,19 @@ fn permitted_by(policy: &Policy, trace: &Trace) -> String {
     });
     let line = permit.map_or(0, |rule| rule.line.0);
     format!("the permit on line {line} applies: a token is issued")
+}
+
+/// The other way for a virtual machine: a token for its own kind of evidence.
+fn machine(key: &MasterKey, manifest: &Manifest, guest: &Map<String, Value>) -> [Step; 2] {
+    let mut claims = guest.clone();
+    claims.insert("iss".to_owned(), json!(manifest.attestation().address.as_str()));
+    let why = "a virtual machine's own kind of evidence is judged by the provider's policy for AzureGuest: a deployment sets none, and the text of the default is not public";
+    let policy = Step {
+        name: "attestation policy for AzureGuest",
+        outcome: Outcome::Unseen,
+        why: vec![why.to_owned()],
+    };
+    [policy, Step { name: "release policy for AzureGuest", ..released(key, &claims) }]
 }
 
 /// The rule that denied; or of the permits the one that came nearest, and what it failed at.

@@ -4,6 +4,9 @@
 //! of evidence and the appraisal that a server performs. Both say the same as the services and the server would, because
 //! they evaluate the same texts with the same code; both decide nothing.
 //!
+//! The server is a container group, so evidence of a virtual machine gets the master key from no manifest; what the two
+//! policies say to it is shown all the same. A workload may be either.
+//!
 //! Nothing is trusted here. A token's signature is not checked, since that needs the provider's keys of its day; a report
 //! may come without certificates, and then the answer says that the hardware was not verified. Freshness is never judged:
 //! evidence in a file is old.
@@ -17,7 +20,7 @@ mod show;
 use std::fmt;
 
 pub use claims::Subject;
-pub use file::{Material, NotEvidence, NotToken, evidence_file, token_file};
+pub use file::{Container, Machine, Material, NotEvidence, NotToken, evidence_file, token_file};
 pub use master_key::{Own, master_key};
 pub use secret::{NoSuchSecret, secret};
 pub use show::{json, text};

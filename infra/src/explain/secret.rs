@@ -1,12 +1,14 @@
 //! Would this evidence get that secret: the verification that a server performs, then the appraisal.
 
-use std::collections::BTreeMap;
-
-use evidence::{Binding, DebugPolicy, Policy, RawEvidence, Report, TcbFloor, VerifiedReport};
+use evidence::{
+    Allowed, Binding, DebugPolicy, HclReport, Policy, QuoteNonce, RawEvidence, RawVmEvidence,
+    Report, ReportPolicy, TcbFloor, TpmQuote, UserData, VerifiedReport, VerifiedVm, VmBinding,
+    VmPolicy,
+};
 use jiff::Timestamp;
-use manifest::{Manifest, NoMatch, SecretPath, appraise};
+use manifest::{Appraised, Manifest, NoMatch, SecretPath, appraise, appraise_vm};
 
-use super::file::Material;
+use super::file::{Container, Machine, Material};
 use super::{Explained, Outcome, Step, Verdict};
 
 /// The manifest has no such secret.
@@ -45,23 +47,15 @@ pub fn secret(
         let near = near.map(|near| format!("; there is {near}")).unwrap_or_default();
         return Err(NoSuchSecret { path: path.to_owned(), near });
     };
-    let policy = manifest.admission_policy();
-    let mut steps = Vec::new();
-    let verified = match verify(manifest, &policy, material, now) {
-        Ok(verified) => {
-            steps.push(Step {
-                name: "evidence",
-                outcome: Outcome::Passes,
-                why: vec![passed(&verified)],
-            });
-            Some(verified)
-        }
-        Err(why) => {
-            steps.push(Step { name: "evidence", outcome: Outcome::Refuses, why: vec![why] });
-            verify(manifest, &lenient(policy, &material.report), material, now).ok()
-        }
+    let (sound, appraised) = match material {
+        Material::Container(container) => of_container(manifest, container, now),
+        Material::Machine(machine) => of_machine(manifest, machine, now),
     };
-    let appraised = verified.map(|verified| appraise(manifest, &verified));
+    let (outcome, why) = match sound {
+        Ok(what) => (Outcome::Passes, what),
+        Err(why) => (Outcome::Refuses, why),
+    };
+    let mut steps = vec![Step { name: "evidence", outcome, why: vec![why] }];
     match appraised {
         None => {
             let why = vec!["evidence that cannot be verified is no workload's".to_owned()];
@@ -99,17 +93,57 @@ pub fn secret(
     Ok(Explained { wanted: format!("the secret {path}"), verdict, steps, notes })
 }
 
+/// What was verified, or the refusal; and whose evidence it is, if it is sound at all.
+type Judged = (Result<String, String>, Option<Result<Appraised, NoMatch>>);
+
+fn of_container(manifest: &Manifest, container: &Container, now: Timestamp) -> Judged {
+    let mut policy = manifest.admission_policy();
+    let verified = match verify(manifest, &policy, container, now) {
+        Ok(verified) => Ok(verified),
+        Err(why) => {
+            policy.uvm.min_svn = 0;
+            lenient(&mut policy.report, &container.report);
+            Err((why, verify(manifest, &policy, container, now).ok()))
+        }
+    };
+    judged(verified, passed, |verified| appraise(manifest, verified))
+}
+
+fn of_machine(manifest: &Manifest, machine: &Machine, now: Timestamp) -> Judged {
+    let mut policy = manifest.vm_admission_policy();
+    let verified = match verify_machine(manifest, &policy, machine, now) {
+        Ok(verified) => Ok(verified),
+        Err(why) => {
+            let hcl = HclReport::parse(&machine.hcl_report);
+            lenient(&mut policy.report, hcl.as_ref().map_or(&[], |hcl| hcl.report()));
+            Err((why, verify_machine(manifest, &policy, machine, now).ok()))
+        }
+    };
+    judged(verified, passed_machine, |verified| appraise_vm(manifest, verified))
+}
+
+fn judged<T>(
+    verified: Result<T, (String, Option<T>)>,
+    passed: impl Fn(&T) -> String,
+    appraise: impl Fn(&T) -> Result<Appraised, NoMatch>,
+) -> Judged {
+    match verified {
+        Ok(verified) => (Ok(passed(&verified)), Some(appraise(&verified))),
+        Err((why, verified)) => (Err(why), verified.as_ref().map(appraise)),
+    }
+}
+
 fn verify(
     manifest: &Manifest,
     policy: &Policy,
-    material: &Material,
+    container: &Container,
     now: Timestamp,
 ) -> Result<VerifiedReport, String> {
-    let report = Report::parse(&material.report).map_err(|error| error.to_string())?;
+    let report = Report::parse(&container.report).map_err(|error| error.to_string())?;
     let raw = RawEvidence {
-        report: material.report.clone(),
-        certificates: material.certificates.clone().ok_or("the file has no certificates")?,
-        uvm_endorsement: material
+        report: container.report.clone(),
+        certificates: container.certificates.clone().ok_or(NO_CERTIFICATES)?,
+        uvm_endorsement: container
             .endorsement
             .clone()
             .ok_or("the file has no endorsement of the utility VM")?,
@@ -120,18 +154,31 @@ fn verify(
         .map_err(|refusal| refusal.to_string())
 }
 
-/// A policy that asks for sound evidence of any platform, to say how far it is from each workload.
-fn lenient(mut policy: Policy, report: &[u8]) -> Policy {
+fn verify_machine(
+    manifest: &Manifest,
+    policy: &VmPolicy,
+    machine: &Machine,
+    now: Timestamp,
+) -> Result<VerifiedVm, String> {
+    let quote = machine.quote.clone().ok_or("the file has no quote of the machine's TPM")?;
+    let certificates = machine.certificates.clone().ok_or(NO_CERTIFICATES)?;
+    // Whatever it carries: that is another question.
+    let carried = TpmQuote::parse(&quote.message).map_err(|error| error.to_string())?.extra_data;
+    let nonce = QuoteNonce::new(carried).map_err(|error| error.to_string())?;
+    let raw = RawVmEvidence { hcl_report: machine.hcl_report.clone(), certificates, quote };
+    let binding = VmBinding { nonce, user_data: UserData::Any };
+    evidence::verify_vm(policy, &manifest.anchors(), &raw, &binding, now)
+        .map_err(|refusal| refusal.to_string())
+}
+
+/// Asks only for sound evidence of any platform, to say how far it is from each workload.
+fn lenient(policy: &mut ReportPolicy, report: &[u8]) {
     let none = TcbFloor { fmc: None, bootloader: 0, tee: 0, snp: 0, microcode: 0 };
-    let floors: BTreeMap<_, _> =
-        evidence::Product::ALL.into_iter().map(|product| (product, none)).collect();
-    let relaxed = Policy::container(floors, 0);
-    policy.report.floors = relaxed.report.floors;
-    policy.uvm = relaxed.uvm;
-    policy.report.debug = DebugPolicy::DangerouslyAllow;
+    policy.floors = evidence::Product::ALL.into_iter().map(|product| (product, none)).collect();
+    policy.debug = DebugPolicy::DangerouslyAllow;
+    policy.measurements = Allowed::Any;
     let vmpl = Report::parse(report).ok().and_then(|report| u8::try_from(report.vmpl).ok());
-    policy.report.vmpl = vmpl.unwrap_or(policy.report.vmpl);
-    policy
+    policy.vmpl = vmpl.unwrap_or(policy.vmpl);
 }
 
 fn passed(verified: &VerifiedReport) -> String {
@@ -140,6 +187,17 @@ fn passed(verified: &VerifiedReport) -> String {
         verified.product(),
         verified.reported_tcb(),
         verified.uvm_svn()
+    )
+}
+
+fn passed_machine(verified: &VerifiedVm) -> String {
+    let hardware = verified.hardware();
+    let registers: Vec<String> = verified.pcrs().keys().map(ToString::to_string).collect();
+    format!(
+        "sound: a virtual machine, {}, {}, quoted registers {}",
+        hardware.product(),
+        hardware.reported_tcb(),
+        registers.join(", ")
     )
 }
 
@@ -160,3 +218,5 @@ fn nearest(no_match: &NoMatch) -> Vec<String> {
     }));
     lines
 }
+
+const NO_CERTIFICATES: &str = "the file has no certificates";

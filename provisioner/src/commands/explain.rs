@@ -125,7 +125,7 @@ fn material(options: &Explain) -> Result<Material, Failure> {
     let path: PathBuf = options.evidence.clone().unwrap_or_default();
     let mut material = evidence_file(&bytes(&path)?).map_err(|error| {
         let doing = format!("reading the evidence {}", path.display());
-        Failure::of(doing, error, "give what vouchsafe-agent collect prints, or a report with --certificates and --endorsement")
+        Failure::of(doing, error, "give what vouchsafe-agent collect prints, or a report (of a container, or of a virtual machine's paravisor) with --certificates and, of a container, --endorsement")
     })?;
     if let Some(path) = &options.certificates {
         let read = bytes(path)?;
@@ -139,10 +139,19 @@ fn material(options: &Explain) -> Result<Material, Failure> {
             }
             false => String::from_utf8(read).map_err(|error| wrong(error.to_string()))?,
         };
-        material.certificates = Some(pem);
+        match &mut material {
+            Material::Container(container) => container.certificates = Some(pem),
+            Material::Machine(machine) => machine.certificates = Some(pem),
+        }
     }
     if let Some(path) = &options.endorsement {
-        material.endorsement = Some(bytes(path)?);
+        let Material::Container(container) = &mut material else {
+            return Err(Failure::new(
+                "a virtual machine has no endorsement of a utility VM",
+                "leave --endorsement out",
+            ));
+        };
+        container.endorsement = Some(bytes(path)?);
     }
     Ok(material)
 }
