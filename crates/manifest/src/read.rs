@@ -149,7 +149,9 @@ impl<'t> Item<'t> {
         let text = self.value.as_str().ok_or_else(|| self.reject(expected()))?;
         match T::CHOICES.iter().find(|(name, _)| *name == text) {
             Some((_, value)) => Ok(*value),
-            None => Err(self.report(expected(), nearest(text, &names()).map(|n| format!("\"{n}\"")))),
+            None => {
+                Err(self.report(expected(), nearest(text, &names()).map(|n| format!("\"{n}\""))))
+            }
         }
     }
 

@@ -47,9 +47,10 @@ pub(super) fn value<'a>(
     match expression {
         Expression::Boolean(value) => Ok(View::Boolean(*value)),
         Expression::Integer(value) => Ok(View::Integer(*value)),
-        Expression::Text(text) => text.value().map(View::Text).map_err(|_| {
-            Refusal::NotSupported("an escape other than that of the quotation mark")
-        }),
+        Expression::Text(text) => text
+            .value()
+            .map(View::Text)
+            .map_err(|_| Refusal::NotSupported("an escape other than that of the quotation mark")),
         Expression::Property { .. } | Expression::Call { .. } => {
             one(&values(claims, bindings, expression)?).cloned()
         }

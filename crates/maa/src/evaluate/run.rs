@@ -167,11 +167,8 @@ fn matches(
     bindings: &Bindings<'_>,
     condition: &Condition,
 ) -> Result<Vec<usize>, Refusal> {
-    let tests: Vec<_> = condition
-        .tests
-        .iter()
-        .map(|test| (test, value(claims, bindings, &test.operand)))
-        .collect();
+    let tests: Vec<_> =
+        condition.tests.iter().map(|test| (test, value(claims, bindings, &test.operand))).collect();
     let mut found = Vec::new();
     for (place, claim) in claims.iter().enumerate() {
         let mut answer = Ok(Answer::Passed);
