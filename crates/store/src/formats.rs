@@ -5,7 +5,7 @@ use crate::{
     FirstHeader,
     body::{self, Content},
     commit::Sealed,
-    saved::{self, Loading, Name, Seal},
+    saved::{self, Loading, Name, Records, Seal},
     wire::Reader,
 };
 
@@ -43,7 +43,7 @@ pub fn snapshot(text: &[u8]) -> Result<(), String> {
     let mut loading = Loading::parse(name, index).map_err(|fault| fault.to_string())?;
     while !reader.is_empty() {
         let part = reader.sized().map_err(|_| "a part that is cut")?;
-        loading.add(part).map_err(|fault| fault.to_string())?;
+        loading.add(Records::parse(name, part).map_err(|fault| fault.to_string())?);
     }
     loading.finish().map(drop).map_err(|fault| fault.to_string())
 }

@@ -36,7 +36,7 @@ use crate::{
 
 mod content;
 
-pub(crate) use content::{Loading, Part, index, lists};
+pub(crate) use content::{Loading, Part, Records, index, lists};
 
 /// Names one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

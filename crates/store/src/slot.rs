@@ -9,16 +9,20 @@ pub(crate) struct Slot {
     version: Version,
     /// `None` is a deletion.
     value: Option<Value>,
-    /// Oldest first; empty unless a snapshot is held, and then without allocation.
-    older: Vec<(Version, Option<Value>)>,
+    /// There while a snapshot sees one of them; a slot is small, and there is one for each key.
+    older: Option<Box<Older>>,
 }
+
+/// Oldest first.
+#[derive(Default)]
+struct Older(Vec<(Version, Option<Value>)>);
 
 /// How many snapshots are held at which version.
 pub(crate) type Held = BTreeMap<Version, usize>;
 
 impl Slot {
     pub(crate) fn new(version: Version, value: Option<Value>) -> Self {
-        Self { version, value, older: Vec::new() }
+        Self { version, value, older: None }
     }
 
     /// The value and the version that wrote it, now.
@@ -31,7 +35,8 @@ impl Slot {
         if self.version <= at {
             return self.newest();
         }
-        let (version, value) = self.older.iter().rev().find(|(version, _)| *version <= at)?;
+        let older = &self.older.as_ref()?.0;
+        let (version, value) = older.iter().rev().find(|(version, _)| *version <= at)?;
         Some((value.as_ref()?, *version))
     }
 
@@ -41,30 +46,34 @@ impl Slot {
             std::mem::replace(&mut self.value, value),
         );
         if needed(held, before.0, version) {
-            self.older.push(before);
+            self.older.get_or_insert_default().0.push(before);
         }
     }
 
     /// Drops what no snapshot sees any more.
     pub(crate) fn prune(&mut self, held: &Held) {
+        let Some(Older(older)) = self.older.as_deref_mut() else { return };
         let mut until = self.version;
-        for i in (0..self.older.len()).rev() {
-            let Some((version, _)) = self.older.get(i) else { break };
+        for i in (0..older.len()).rev() {
+            let Some((version, _)) = older.get(i) else { break };
             let version = *version;
             if !needed(held, version, until) {
-                drop(self.older.remove(i));
+                drop(older.remove(i));
             }
             until = version;
+        }
+        if older.is_empty() {
+            self.older = None;
         }
     }
 
     pub(crate) fn has_older(&self) -> bool {
-        !self.older.is_empty()
+        self.older.is_some()
     }
 
     /// Is the key as if it had never been?
     pub(crate) fn is_gone(&self) -> bool {
-        self.value.is_none() && self.older.is_empty()
+        self.value.is_none() && self.older.is_none()
     }
 }
 

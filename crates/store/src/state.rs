@@ -16,13 +16,17 @@ use crate::{
     slot::{Held, Slot},
 };
 
+mod table;
+
+use table::Table;
+
 /// The fold of the log up to its head.
 pub(crate) struct State {
     head: Head,
     version: Version,
     /// The latest time that any transaction was made at.
     time: Option<Timestamp>,
-    keys: BTreeMap<Key, Slot>,
+    keys: Table,
     held: Held,
     /// Keys with older versions, so that dropping a snapshot visits only these.
     many: BTreeSet<Key>,
@@ -95,7 +99,7 @@ impl State {
             head: Head::START,
             version: Version::START,
             time: None,
-            keys: BTreeMap::new(),
+            keys: Table::default(),
             held: Held::new(),
             many: BTreeSet::new(),
             audit: Tree::default(),
@@ -108,15 +112,13 @@ impl State {
     }
 
     /// A state that was saved. The keys are in order, each once.
-    pub(crate) fn restored(spine: Spine, keys: Vec<(Key, Version, crate::Value)>) -> Self {
-        let keys =
-            keys.into_iter().map(|(key, version, value)| (key, Slot::new(version, Some(value))));
+    pub(crate) fn restored(spine: Spine, keys: Vec<(Key, Slot)>) -> Self {
         let Spine { head, version, time, audit, before, past, floor, header, since } = spine;
         Self {
             head,
             version,
             time,
-            keys: keys.collect(),
+            keys: Table::ordered(keys),
             held: Held::new(),
             many: BTreeSet::new(),
             audit,
@@ -256,12 +258,12 @@ impl State {
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Entry> {
-        let (name, slot) = self.keys.get_key_value(key)?;
+        let (name, slot) = self.keys.get(key)?;
         entry(name, slot.newest())
     }
 
     pub(crate) fn get_at(&self, key: &Key, at: Version) -> Option<Entry> {
-        let (name, slot) = self.keys.get_key_value(key)?;
+        let (name, slot) = self.keys.get(key)?;
         entry(name, slot.at(at))
     }
 
@@ -278,7 +280,7 @@ impl State {
             _ => Bound::Included(prefix),
         };
         let mut page = Page { entries: Vec::new(), next: None };
-        for (key, slot) in self.keys.range::<str, _>((from, Bound::Unbounded)) {
+        for (key, slot) in self.keys.range(from) {
             if !key.as_str().starts_with(prefix) {
                 break;
             }
@@ -298,7 +300,11 @@ impl State {
             let key = condition.key();
             let version = match pending.touched.get(key) {
                 Some(version) => *version,
-                None => self.keys.get(key).and_then(Slot::newest).map(|(_, version)| version),
+                None => self
+                    .keys
+                    .get(key)
+                    .and_then(|(_, slot)| slot.newest())
+                    .map(|(_, version)| version),
             };
             let holds = match condition {
                 Precondition::Absent(_) => version.is_none(),

@@ -18,6 +18,7 @@ use crate::{
     first::HeaderRef,
     merkle::Tree,
     seal::SealError,
+    slot::Slot,
     state::{Past, Spine, State},
     wire::{Reader, Short, put_sized},
 };
@@ -120,7 +121,7 @@ pub(crate) struct Loading {
     spine: Spine,
     identity: IdentityKey,
     parts: Vec<Hash>,
-    keys: Vec<(Key, Version, Value)>,
+    keys: Vec<(Key, Slot)>,
 }
 
 impl Loading {
@@ -138,8 +139,15 @@ impl Loading {
         &self.parts
     }
 
-    pub(crate) fn add(&mut self, content: &[u8]) -> Result<(), Damage> {
-        self.parse_part(content).map_err(|Malformed(what)| self.name.damage(what))
+    /// Adds the next part.
+    pub(crate) fn add(&mut self, records: Records) {
+        match records {
+            Records::Entries(mut keys) => self.keys.append(&mut keys),
+            Records::Commits(mut past) => self.spine.past.append(&mut past),
+            Records::Leaves(leaves) => {
+                leaves.into_iter().for_each(|leaf| self.spine.audit.push(leaf));
+            }
+        }
     }
 
     /// The whole state, when every part is added.
@@ -157,29 +165,51 @@ impl Loading {
         }
         Ok((State::restored(spine, keys), identity))
     }
+}
 
-    fn parse_part(&mut self, content: &[u8]) -> Result<(), Malformed> {
-        let mut reader = Reader::new(content);
-        let kind = reader.u8()?;
-        while !reader.is_empty() {
-            match kind {
-                ENTRIES => {
-                    let name = std::str::from_utf8(reader.sized()?)
-                        .map_err(|_| Malformed("a key that is not UTF-8"))?;
-                    let key = Key::parse(name)
-                        .map_err(|_| Malformed("a key of a length that is not allowed"))?;
-                    let version = Version::new(reader.u64()?);
-                    let value = Value::copied(reader.sized()?)
-                        .map_err(|_| Malformed("a value that is too large"))?;
-                    self.keys.push((key, version, value));
-                }
-                COMMITS => self.spine.past.push(parse_past(&mut reader)?),
-                LEAVES => self.spine.audit.push(Hash::new(*reader.array()?)),
-                _ => return Err(Malformed("a kind of part that is not known")),
-            }
-        }
-        Ok(())
+/// What one part holds.
+pub(crate) enum Records {
+    Entries(Vec<(Key, Slot)>),
+    Commits(Vec<Past>),
+    Leaves(Vec<Hash>),
+}
+
+impl Records {
+    /// Reads a part; it needs nothing of the others.
+    pub(crate) fn parse(name: Name, content: &[u8]) -> Result<Self, Damage> {
+        parse_part(content).map_err(|Malformed(what)| name.damage(what))
     }
+}
+
+fn parse_part(content: &[u8]) -> Result<Records, Malformed> {
+    let mut reader = Reader::new(content);
+    match reader.u8()? {
+        ENTRIES => all(reader, parse_entry).map(Records::Entries),
+        COMMITS => all(reader, |reader| Ok(parse_past(reader)?)).map(Records::Commits),
+        LEAVES => all(reader, |reader| Ok(Hash::new(*reader.array()?))).map(Records::Leaves),
+        _ => Err(Malformed("a kind of part that is not known")),
+    }
+}
+
+fn all<'a, T>(
+    mut reader: Reader<'a>,
+    parse: impl Fn(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Vec<T>, Malformed> {
+    let mut records = Vec::new();
+    while !reader.is_empty() {
+        records.push(parse(&mut reader)?);
+    }
+    Ok(records)
+}
+
+fn parse_entry(reader: &mut Reader<'_>) -> Result<(Key, Slot), Malformed> {
+    let name =
+        std::str::from_utf8(reader.sized()?).map_err(|_| Malformed("a key that is not UTF-8"))?;
+    let key = Key::parse(name).map_err(|_| Malformed("a key of a length that is not allowed"))?;
+    let version = Version::new(reader.u64()?);
+    let value =
+        Value::copied(reader.sized()?).map_err(|_| Malformed("a value that is too large"))?;
+    Ok((key, Slot::new(version, Some(value))))
 }
 
 fn parse_index(name: Name, index: &[u8]) -> Result<Loading, Malformed> {

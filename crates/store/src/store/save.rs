@@ -17,7 +17,7 @@ use crate::{
     keyring::Keyring,
     keys::Keys,
     log::{Log, Sent},
-    saved::{self, Loading, Name, Part, Seal},
+    saved::{self, Loading, Name, Part, Records, Seal},
     state::{Spine, State},
     writer::Request,
 };
@@ -243,8 +243,7 @@ pub(super) async fn load(
     identity: IdentityId,
     keyring: &Keyring,
 ) -> Result<Loaded, OpenError> {
-    let seal = Seal { name, identity, keyring };
-    let (loading, key) = read(log, &seal, Loading::add).await?;
+    let (loading, key) = read(log, (name, identity), keyring, Records::parse, Loading::add).await?;
     let (state, identity) = loading.finish()?;
     Ok(Loaded { state, identity, key })
 }
@@ -256,36 +255,48 @@ async fn examine(
     identity: IdentityId,
     keyring: &Keyring,
 ) -> Result<(Head, KeyId), OpenError> {
-    let seal = Seal { name, identity, keyring };
-    let (loading, key) = read(log, &seal, |_, _| Ok(())).await?;
+    let (loading, key) = read(log, (name, identity), keyring, |_, _| Ok(()), |_, ()| {}).await?;
     Ok((loading.head(), key))
 }
 
-async fn read(
+/// Reads a snapshot. Each part is opened and looked at beside the reading of others, which is what opening a store takes its time for, and added in order.
+async fn read<T: Send + 'static>(
     log: &Log,
-    seal: &Seal<'_>,
-    mut each: impl FnMut(&mut Loading, &[u8]) -> Result<(), Damage>,
+    (name, identity): (Name, IdentityId),
+    keyring: &Keyring,
+    look: fn(Name, &[u8]) -> Result<T, Damage>,
+    mut add: impl FnMut(&mut Loading, T),
 ) -> Result<(Loading, KeyId), OpenError> {
-    let name = seal.name;
     let object = async |part| -> Result<Bytes, OpenError> {
         let object = log.read_object(&name.part(part)).await.map_err(OpenError::Unavailable)?;
         Ok(object.ok_or(name.damage("a part is missing"))?)
     };
     let index = object(saved::INDEX).await?;
-    let mut loading = Loading::parse(name, &seal.open(saved::INDEX, &index)?)?;
+    let mut loading =
+        Loading::parse(name, &Seal { name, identity, keyring }.open(saved::INDEX, &index)?)?;
     let key = saved::key_of(&index).ok_or(name.damage("no index"))?;
     let parts: Vec<(u32, Hash)> = (1..).zip(loading.parts().iter().copied()).collect();
-    let object = &object;
-    let mut objects = stream::iter(parts)
-        .map(|(part, hash)| async move { Ok::<_, OpenError>((part, hash, object(part).await?)) })
+    let (object, keyring) = (&object, Arc::new(keyring.copy()));
+    let mut opened = stream::iter(parts)
+        .map(|(part, hash)| {
+            let keyring = Arc::clone(&keyring);
+            async move {
+                let object = object(part).await?;
+                let opening = tokio::task::spawn_blocking(move || {
+                    if Hash::of(&object) != hash {
+                        return Err(name.damage("a part is another one"));
+                    }
+                    look(name, &Seal { name, identity, keyring: &keyring }.open(part, &object)?)
+                });
+                let opened = opening.await.map_err(|_| name.damage("opening a part broke off"))?;
+                Ok::<_, OpenError>(opened?)
+            }
+        })
         .buffered(READ_AHEAD);
-    while let Some((part, hash, object)) = objects.try_next().await? {
-        if Hash::of(&object) != hash {
-            return Err(name.damage("a part is another one").into());
-        }
-        each(&mut loading, &seal.open(part, &object)?)?;
+    while let Some(part) = opened.try_next().await? {
+        add(&mut loading, part);
     }
-    drop(objects);
+    drop(opened);
     Ok((loading, key))
 }
 
