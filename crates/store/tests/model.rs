@@ -13,3 +13,6 @@ mod dice;
 #[cfg(test)]
 #[path = "model/mod.rs"]
 mod model;
+#[cfg(test)]
+#[path = "weather/mod.rs"]
+mod weather;

@@ -5,3 +5,6 @@
 mod cases;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+#[path = "weather/mod.rs"]
+mod weather;

@@ -97,7 +97,7 @@ async fn a_birth_that_dies_anywhere_is_finished_or_begun_again() {
             let born = birth(&storage.objects(), &vault, &holders, &anchors).await;
             assert_eq!(born.is_ok(), step == steps, "step {step}, {death:?}");
 
-            let objects = storage.after_death();
+            let objects = storage.honest();
             let store = match boot(&objects, &vault, &anchors).await {
                 Some(store) => store,
                 None => birth(&objects, &vault, &holders, &anchors).await.unwrap(),
@@ -122,7 +122,7 @@ async fn a_quorum_of_holders_opens_a_copy_of_the_objects() {
     let (vault, anchors) = (Vault::default(), MemoryAnchor::default());
     drop(birth(&storage.objects(), &vault, &holders, &anchors).await.unwrap());
 
-    let objects = storage.after_death();
+    let objects = storage.honest();
     let first = read_first(&objects).await.unwrap().unwrap();
     let RecoverySet { threshold, shares } = first.recovery();
     assert_eq!((*threshold, shares.len()), (2, 3));

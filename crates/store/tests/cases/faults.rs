@@ -127,7 +127,7 @@ async fn the_loser_of_a_race_follows_and_tries_again() {
 async fn a_false_commit_in_the_way_stops_all_writing() {
     let storage = Faulty::new();
     let (_, store) = World::birth(storage.objects()).await;
-    storage.inner.put(&Path::from("log/00000000000000000002"), "junk".into()).await.unwrap();
+    storage.honest().put(&Path::from("log/00000000000000000002"), "junk".into()).await.unwrap();
     for _ in 0..2 {
         let refused = store.commit(put("a", b"1")).await;
         assert!(
@@ -167,7 +167,7 @@ async fn a_log_without_its_beginning_is_no_empty_place() {
     let storage = Faulty::new();
     let (world, store) = World::birth(storage.objects()).await;
     store.commit(put("a", b"1")).await.unwrap();
-    storage.inner.delete(&Path::from("log/00000000000000000001")).await.unwrap();
+    storage.honest().delete(&Path::from("log/00000000000000000001")).await.unwrap();
     let missing = |damage: &Damage| *damage == Damage::Missing { n: 1 };
     let first = store::read_first(&world.objects).await;
     assert!(

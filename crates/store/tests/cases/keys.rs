@@ -181,7 +181,7 @@ async fn dies_after(before: Before, way: impl for<'a> Fn(&'a World) -> Way<'a>, 
             if before == Before::Compacted {
                 store.compact(Retention { commits: 1 }, &world.anchors).await.unwrap();
             }
-            let other = open(&storage.after_death(), &world, &world.root).await.unwrap();
+            let other = open(&storage.honest(), &world, &world.root).await.unwrap();
             let mut script = vec![Fault::None; step];
             script.push(death);
             storage.next(&script);
@@ -190,7 +190,7 @@ async fn dies_after(before: Before, way: impl for<'a> Fn(&'a World) -> Way<'a>, 
             drop(store);
 
             // Whichever root key is in force opens it, and exactly one is.
-            let objects = storage.after_death();
+            let objects = storage.honest();
             let mut opened = Vec::new();
             for root in [&world.root, &new_root] {
                 opened.extend(open(&objects, &world, root).await.ok());

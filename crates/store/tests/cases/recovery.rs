@@ -38,9 +38,9 @@ async fn what_lies_there_already_is_not_overwritten() {
     let identity = IdentityKey::generate().unwrap();
     let storage = Faulty::new();
     let place = Path::from(format!("recovery/{}/1/1", identity.public().id()));
-    storage.inner.put(&place, "somebody else's".into()).await.unwrap();
+    storage.honest().put(&place, "somebody else's".into()).await.unwrap();
     assert!(matches!(write(&storage, &identity).await, Err(RecoveryError::Other { .. })));
-    let kept = storage.inner.get(&place).await.unwrap().bytes().await.unwrap();
+    let kept = storage.honest().get(&place).await.unwrap().bytes().await.unwrap();
     assert_eq!(kept, "somebody else's");
 }
 

@@ -3,21 +3,23 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures::TryStreamExt;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory,
+    ObjectMeta, ObjectStore, PutOptions, PutPayload, PutResult, Result, memory::InMemory,
     path::Path,
 };
 use tokio::sync::oneshot;
 
-use crate::dice::Dice;
+use crate::{
+    dice::Dice,
+    weather::{Weather, Weathered, broken},
+};
+
+pub(super) type Hostile = Weathered<Scheduler>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -37,52 +39,33 @@ struct Inner {
     /// When each object was first seen, by a count of requests.
     born: BTreeMap<Path, usize>,
     requests: usize,
-    /// Everything that was ever sent.
-    sent: Vec<(Path, Bytes)>,
     kind: bool,
 }
 
-/// The storage. Clones are the same one.
+/// Clones are the same one.
 #[derive(Clone)]
-pub(super) struct Hostile {
-    objects: Arc<InMemory>,
-    inner: Arc<Mutex<Inner>>,
-}
+pub(super) struct Scheduler(Arc<Mutex<Inner>>);
 
-impl Hostile {
+impl Scheduler {
     pub(super) fn new(seed: u64) -> Self {
         let inner = Inner {
             dice: Dice(seed),
             waiting: Vec::new(),
             born: BTreeMap::new(),
             requests: 0,
-            sent: Vec::new(),
             kind: false,
         };
-        Self { objects: Arc::new(InMemory::new()), inner: Arc::new(Mutex::new(inner)) }
-    }
-
-    pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
-        Arc::new(self.clone())
-    }
-
-    /// The same objects, from a storage that does as it is asked.
-    pub(super) fn honest(&self) -> Arc<dyn ObjectStore> {
-        Arc::<InMemory>::clone(&self.objects)
+        Self(Arc::new(Mutex::new(inner)))
     }
 
     /// From now on everything that waits is done.
     pub(super) fn be_kind(&self) {
-        self.inner.lock().unwrap().kind = true;
-    }
-
-    pub(super) fn sent(&self) -> Vec<(Path, Bytes)> {
-        self.inner.lock().unwrap().sent.clone()
+        self.0.lock().unwrap().kind = true;
     }
 
     /// Lets one request go on; false if none waits.
     pub(super) fn turn(&self) -> bool {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.0.lock().unwrap();
         if inner.waiting.is_empty() {
             return false;
         }
@@ -105,7 +88,7 @@ impl Hostile {
     async fn wait(&self) -> Verdict {
         let (turn, mine) = oneshot::channel();
         {
-            let mut inner = self.inner.lock().unwrap();
+            let mut inner = self.0.lock().unwrap();
             inner.requests += 1;
             inner.waiting.push(turn);
         }
@@ -113,46 +96,29 @@ impl Hostile {
     }
 
     fn note(&self, path: &Path) {
-        let mut inner = self.inner.lock().unwrap();
+        let mut inner = self.0.lock().unwrap();
         let now = inner.requests;
         inner.born.entry(path.clone()).or_insert(now);
     }
 }
 
-fn broken() -> Error {
-    Error::Generic { store: "hostile", source: "the connection broke".into() }
-}
-
-impl fmt::Debug for Hostile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hostile")
-    }
-}
-
-impl fmt::Display for Hostile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hostile")
-    }
-}
-
 #[async_trait]
-impl ObjectStore for Hostile {
-    async fn put_opts(
+impl Weather for Scheduler {
+    async fn put(
         &self,
+        objects: &Arc<InMemory>,
         path: &Path,
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let bytes = Bytes::from(payload.iter().flatten().copied().collect::<Vec<u8>>());
-        self.inner.lock().unwrap().sent.push((path.clone(), bytes));
         let verdict = self.wait().await;
         match verdict {
             Verdict::FailBefore => return Err(broken()),
             Verdict::Later => {
-                let (this, path) = (self.clone(), path.clone());
+                let (this, objects, path) = (self.clone(), Arc::clone(objects), path.clone());
                 drop(tokio::spawn(async move {
                     let _turn = this.wait().await;
-                    if this.objects.put_opts(&path, payload, options).await.is_ok() {
+                    if objects.put_opts(&path, payload, options).await.is_ok() {
                         this.note(&path);
                     }
                 }));
@@ -160,74 +126,39 @@ impl ObjectStore for Hostile {
             }
             Verdict::Do | Verdict::FailAfter | Verdict::Stale(_) => {}
         }
-        let done = self.objects.put_opts(path, payload, options).await;
+        let done = objects.put_opts(path, payload, options).await;
         if done.is_ok() {
             self.note(path);
         }
         if verdict == Verdict::FailAfter { Err(broken()) } else { done }
     }
 
-    async fn put_multipart_opts(
-        &self,
-        _path: &Path,
-        _options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        Err(broken())
-    }
-
-    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+    async fn read(&self) -> Result<()> {
         match self.wait().await {
-            Verdict::Do | Verdict::Stale(_) => self.objects.get_opts(path, options).await,
+            Verdict::Do | Verdict::Stale(_) => Ok(()),
             Verdict::FailBefore | Verdict::FailAfter | Verdict::Later => Err(broken()),
         }
     }
 
-    fn delete_stream(
-        &self,
-        paths: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let this = self.clone();
-        let deleted = paths.then(move |path| {
-            let this = this.clone();
-            async move {
-                let path = path?;
-                match this.wait().await {
-                    Verdict::Do | Verdict::Stale(_) | Verdict::FailAfter => {
-                        let one = futures::stream::once(async { Ok(path) }).boxed();
-                        let deleted: Vec<_> = this.objects.delete_stream(one).try_collect().await?;
-                        deleted.into_iter().next().ok_or_else(broken)
-                    }
-                    Verdict::FailBefore | Verdict::Later => Err(broken()),
-                }
-            }
-        });
-        deleted.boxed()
+    async fn delete(&self) -> Result<()> {
+        match self.wait().await {
+            Verdict::Do | Verdict::Stale(_) | Verdict::FailAfter => Ok(()),
+            Verdict::FailBefore | Verdict::Later => Err(broken()),
+        }
     }
 
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (this, prefix) = (self.clone(), prefix.cloned());
-        let listed = async move {
-            let age = match this.wait().await {
-                Verdict::Do => 0,
-                Verdict::Stale(age) => age,
-                Verdict::FailBefore | Verdict::FailAfter | Verdict::Later => return Err(broken()),
-            };
-            let all: Vec<_> = this.objects.list(prefix.as_ref()).try_collect().await?;
-            let inner = this.inner.lock().unwrap();
-            let until = inner.requests.saturating_sub(age);
-            let seen = |meta: &ObjectMeta| {
-                age == 0 || inner.born.get(&meta.location).is_some_and(|born| *born <= until)
-            };
-            Ok(futures::stream::iter(all.into_iter().filter(seen).map(Ok).collect::<Vec<_>>()))
+    async fn list(&self, objects: &InMemory, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
+        let age = match self.wait().await {
+            Verdict::Do => 0,
+            Verdict::Stale(age) => age,
+            Verdict::FailBefore | Verdict::FailAfter | Verdict::Later => return Err(broken()),
         };
-        futures::stream::once(listed).try_flatten().boxed()
-    }
-
-    async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> Result<ListResult> {
-        Err(broken())
-    }
-
-    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
-        Err(broken())
+        let mut shown: Vec<_> = objects.list(prefix).try_collect().await?;
+        let inner = self.0.lock().unwrap();
+        let until = inner.requests.saturating_sub(age);
+        shown.retain(|meta| {
+            age == 0 || inner.born.get(&meta.location).is_some_and(|born| *born <= until)
+        });
+        Ok(shown)
     }
 }

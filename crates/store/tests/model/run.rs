@@ -11,7 +11,7 @@ use store::{
 use tokio::task::{JoinHandle, LocalSet, yield_now};
 
 use super::{
-    hostile::Hostile,
+    hostile::{Hostile, Scheduler},
     register::{Event, KEYS, Operation, linearizable},
 };
 use crate::{
@@ -116,7 +116,7 @@ fn patient() -> Settings {
 }
 
 async fn scheduled(seed: u64) -> Outcome {
-    let storage = Hostile::new(seed ^ 0x5eed);
+    let storage = Hostile::under(Scheduler::new(seed ^ 0x5eed));
     let (mut world, store) = World::birth(storage.honest()).await;
     drop(store);
     world.objects = storage.objects();
@@ -157,7 +157,7 @@ async fn scheduled(seed: u64) -> Outcome {
         for _ in 0..40 {
             yield_now().await;
         }
-        let waited = shared.storage.turn();
+        let waited = shared.storage.weather.turn();
         if !waited && opening.is_finished() && *shared.busy.borrow() == 0 {
             break;
         }
@@ -356,8 +356,8 @@ async fn judge(seed: u64, shared: &Shared) -> Outcome {
     for task in shared.tasks.take() {
         task.await.unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
     }
-    shared.storage.be_kind();
-    while shared.storage.turn() {
+    shared.storage.weather.be_kind();
+    while shared.storage.weather.turn() {
         yield_now().await;
     }
     // A process that comes after all of them, over what is really there.
