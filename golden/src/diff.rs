@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use evidence::Sha256;
 use infra::diff::{Diff, Kind, Side, SignerKey, Verdict, diff, json, markdown, text};
 use manifest::{Manifest, Name, Signer};
-use protocol::SignerCertificate;
+use protocol::{SignerCertificate, SignerId};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -15,6 +16,9 @@ use serde::Deserialize;
 struct Case {
     base: String,
     show: Vec<String>,
+    /// Whether the certificates of signers cannot be read.
+    #[serde(default)]
+    unread: bool,
     #[serde(default)]
     both: Vec<Replace>,
     #[serde(default)]
@@ -46,13 +50,15 @@ fn parse(name: &str, text: &str) -> Manifest {
     Manifest::parse(name, text).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// The worthless signers of dev.toml are there; those of prod.toml are for its reader to make.
-fn side<'a>(name: &str, manifest: &'a Manifest) -> Side<'a> {
+/// The worthless signers of dev.toml are there; those of prod.toml are for its reader to make, and here each path stands
+/// for a key.
+fn side<'a>(name: &str, manifest: &'a Manifest, unread: bool) -> Side<'a> {
     let key = |(name, signer): (&Name, &Signer)| {
         let path = signer.certificate.as_str();
         let key = match fs::read_to_string(root().join("manifests").join(path)) {
+            _ if unread => SignerKey::Unread(path.to_owned()),
             Ok(pem) => SignerKey::Known(SignerCertificate::from_pem(&pem).unwrap().id()),
-            Err(_) => SignerKey::Unread(path.to_owned()),
+            Err(_) => SignerKey::Known(SignerId(Sha256::of(path.as_bytes()))),
         };
         (name.clone(), key)
     };
@@ -67,14 +73,14 @@ fn manifests(case: &Case) -> [Manifest; 2] {
     [parse("old", &old), parse("new", &new)]
 }
 
-fn compared(old: &Manifest, new: &Manifest) -> Diff {
+fn compared(old: &Manifest, new: &Manifest, unread: bool) -> Diff {
     let today = "2026-11-22".parse().unwrap();
-    diff(&side("old", old), &side("new", new), today).unwrap()
+    diff(&side("old", old, unread), &side("new", new, unread), today).unwrap()
 }
 
 fn judged(case: &Case) -> Diff {
     let [old, new] = manifests(case);
-    compared(&old, &new)
+    compared(&old, &new, case.unread)
 }
 
 fn cases() -> Vec<(String, PathBuf, Case)> {
@@ -112,6 +118,16 @@ fn changes_mean_what_is_pinned() {
     }
 }
 
+/// Signers of one path on both sides are not the same for that.
+#[test]
+fn what_could_not_be_read_is_never_the_same() {
+    for (name, _, case) in cases().into_iter().filter(|(_, _, case)| case.unread) {
+        let diff = judged(&case);
+        assert_eq!(diff.verdict(), Verdict::Weakened, "{name}");
+        assert!(!diff.unseen.is_empty() && !diff.is_empty(), "{name}");
+    }
+}
+
 #[test]
 fn every_kind_of_change_has_a_case() {
     let all: BTreeSet<Kind> = cases()
@@ -144,7 +160,8 @@ fn what_is_a_gain_one_way_is_a_loss_the_other() {
     use infra::diff::Effect::{Strengthens, Weakens};
     for (name, _, case) in cases() {
         let [before, after] = manifests(&case);
-        let [there, back] = [compared(&before, &after), compared(&after, &before)];
+        let [there, back] = [(&before, &after), (&after, &before)]
+            .map(|(old, new)| compared(old, new, case.unread));
         let find = |diff: &Diff, effect| {
             let own = [Kind::Secret, Kind::Workload];
             diff.changes.iter().any(|change| change.effect == effect && !own.contains(&change.kind))

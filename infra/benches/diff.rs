@@ -8,8 +8,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use evidence::Sha256;
 use infra::diff::{Side, SignerKey, diff};
 use manifest::Manifest;
+use protocol::SignerId;
 
 /// `prod.toml` with so many workloads more; every tenth differs between the two sides.
 fn text(workloads: u32, side: u32) -> String {
@@ -33,11 +35,11 @@ fn text(workloads: u32, side: u32) -> String {
 }
 
 fn side<'a>(name: &str, manifest: &'a Manifest) -> Side<'a> {
-    let unread = manifest
-        .signer()
-        .iter()
-        .map(|(name, signer)| (name.clone(), SignerKey::Unread(signer.certificate.to_string())));
-    Side { name: name.to_owned(), manifest, signers: unread.collect::<BTreeMap<_, _>>() }
+    let signers = manifest.signer().iter().map(|(name, signer)| {
+        let id = SignerId(Sha256::of(signer.certificate.as_str().as_bytes()));
+        (name.clone(), SignerKey::Known(id))
+    });
+    Side { name: name.to_owned(), manifest, signers: signers.collect::<BTreeMap<_, _>>() }
 }
 
 fn curve(criterion: &mut Criterion) {

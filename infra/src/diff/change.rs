@@ -45,6 +45,8 @@ macro_rules! kinds {
 kinds! {
     /// Whose word counts: signers, and the roots that evidence must lead to.
     TrustAnchor = "trust-anchor",
+    /// A signer whose certificate could not be read, and who may so be another.
+    UnreadSigner = "unread-signer",
     /// Which software may have the master key.
     MasterKey = "master-key",
     /// Whether the host may debug a guest, and so read its memory.
@@ -137,6 +139,8 @@ pub(super) enum Reach {
 impl Kind {
     fn reach(self) -> Reach {
         match self {
+            // Whether anything changes is not known.
+            Self::UnreadSigner => Reach::Nowhere,
             Self::Debug
             | Self::PlatformFloor
             | Self::LaunchMeasurement

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use manifest::{AgeRecipient, Crl, Curve, Manifest, Name, Place, StorageAuth, TlsSource, Trust};
+use protocol::SignerId;
 
 use super::change::{Changes, Effect, Kind};
 use super::{Need, Side, SignerKey};
@@ -12,18 +13,25 @@ use super::{Need, Side, SignerKey};
 pub(super) fn anchors(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
     let kind = Kind::TrustAnchor;
     let by_key = |side: &Side<'_>| {
-        let keys = side.signers.iter().map(|(name, key)| (key.clone(), name.clone()));
-        keys.collect::<BTreeMap<SignerKey, Name>>()
+        let known = side.signers.iter().filter_map(|(name, key)| match key {
+            SignerKey::Known(id) => Some((*id, name.clone())),
+            SignerKey::Unread(_) => None,
+        });
+        known.collect::<BTreeMap<SignerId, Name>>()
     };
     let (before, after) = (by_key(old), by_key(new));
     for (key, name) in after.iter().filter(|(key, _)| !before.contains_key(*key)) {
-        let text = format!("{} is a signer: it decides everything", described(key));
+        let text = format!("the key {key} is a signer: it decides everything");
         changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
     }
+    // Where a new signer was not read, this key may be that one's.
     for (key, name) in before.iter().filter(|(key, _)| !after.contains_key(*key)) {
-        let text = format!("{} is no signer any more", described(key));
-        changes.push(Effect::Strengthens, kind, format!("signer {name}"), text);
+        if unread(new).next().is_none() {
+            let text = format!("the key {key} is no signer any more");
+            changes.push(Effect::Strengthens, kind, format!("signer {name}"), text);
+        }
     }
+    unread_signers(old, new, changes);
     for (name, signer) in new.manifest.signer() {
         let published = |side: &Manifest| {
             side.signer().values().any(|other| other.insecure_key == signer.insecure_key)
@@ -62,11 +70,28 @@ pub(super) fn anchors(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
     }
 }
 
-fn described(key: &SignerKey) -> String {
-    match key {
-        SignerKey::Known(id) => format!("the key {id}"),
-        SignerKey::Unread(path) => format!("whoever is in {path}"),
+/// Two files of one path need not hold one key, so no signer who was not read is the same as another.
+fn unread_signers(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
+    let kind = Kind::UnreadSigner;
+    for (name, path) in unread(new) {
+        let text = format!(
+            "its certificate {path} could not be read: whoever is in it decides everything, and may be another than before"
+        );
+        changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
     }
+    for (name, path) in unread(old).filter(|_| unread(new).next().is_none()) {
+        let text = format!(
+            "its certificate {path} could not be read on the old side, so whether its key stays is not known"
+        );
+        changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
+    }
+}
+
+fn unread<'a>(side: &'a Side<'_>) -> impl Iterator<Item = (&'a Name, &'a str)> {
+    side.signers.iter().filter_map(|(name, key)| match key {
+        SignerKey::Known(_) => None,
+        SignerKey::Unread(path) => Some((name, path.as_str())),
+    })
 }
 
 /// Everything else that is kept.

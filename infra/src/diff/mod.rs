@@ -134,7 +134,7 @@ fn unseen(old: &Side<'_>, new: &Side<'_>) -> Option<String> {
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     (!names.is_empty()).then(|| {
         format!(
-            "certificates were not read, and are compared by their paths, of the signers {names}"
+            "the certificates of the signers {names} could not be read: whether these are the same keys is not known"
         )
     })
 }
