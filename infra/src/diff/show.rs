@@ -24,7 +24,7 @@ fn write_text(diff: &Diff, out: &mut String) -> Result {
             writeln!(out, "{sign} {subject}: {text}")?;
         }
     }
-    writeln!(out, "needs {}", diff.need.sentence())?;
+    writeln!(out, "needs {}{}", supposing(diff), diff.need.sentence())?;
     for touched in &diff.touched {
         let (kind, name, fate) = (touched.kind, &touched.name, touched.fate.code());
         writeln!(out, "{fate}: {kind} {name}, {}", touched.reason)?;
@@ -56,7 +56,7 @@ fn write_markdown(diff: &Diff, out: &mut String) -> Result {
         Verdict::Weakened => "**Something is weakened.**",
         Verdict::NothingWeakened => "Nothing is weakened.",
     };
-    writeln!(out, "{verdict} It needs {}.\n", diff.need.sentence())?;
+    writeln!(out, "{verdict} It needs {}{}.\n", supposing(diff), diff.need.sentence())?;
     for (effect, title) in TITLES {
         let mut changes = with(diff, effect).peekable();
         if changes.peek().is_some() {
@@ -98,6 +98,11 @@ fn write_markdown(diff: &Diff, out: &mut String) -> Result {
         writeln!(out, "_{}_\n", escaped(unseen))?;
     }
     Ok(())
+}
+
+/// A need is one of what could be read.
+fn supposing(diff: &Diff) -> &'static str {
+    if diff.unseen.is_empty() { "" } else { "(if the signers are the same) " }
 }
 
 /// For programs.
