@@ -52,7 +52,7 @@ fn parse(name: &str, text: &str) -> Manifest {
 
 /// The worthless signers of dev.toml are there; those of prod.toml are for its reader to make, and here each path stands
 /// for a key.
-fn side<'a>(name: &str, manifest: &'a Manifest, unread: bool) -> Side<'a> {
+pub(crate) fn side<'a>(name: &str, manifest: &'a Manifest, unread: bool) -> Side<'a> {
     let key = |(name, signer): (&Name, &Signer)| {
         let path = signer.certificate.as_str();
         let key = match fs::read_to_string(root().join("manifests").join(path)) {

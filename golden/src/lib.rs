@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod manifests;
 #[cfg(test)]
 mod render;

@@ -1,100 +1,14 @@
-//! How what is kept is protected: whose word counts, who can recover it, what can be destroyed.
+//! How what is kept is protected: who can recover it, what can be destroyed.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use manifest::{AgeRecipient, Crl, Curve, Manifest, Name, Place, StorageAuth, TlsSource, Trust};
-use protocol::SignerId;
+use manifest::{AgeRecipient, Crl, Curve, Manifest, Name, StorageAuth, TlsSource, Trust};
 
+use super::Need;
 use super::change::{Changes, Effect, Kind};
-use super::{Need, Side, SignerKey};
 
-/// Whose word counts.
-pub(super) fn anchors(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
-    let kind = Kind::TrustAnchor;
-    let by_key = |side: &Side<'_>| {
-        let known = side.signers.iter().filter_map(|(name, key)| match key {
-            SignerKey::Known(id) => Some((*id, name.clone())),
-            SignerKey::Unread(_) => None,
-        });
-        known.collect::<BTreeMap<SignerId, Name>>()
-    };
-    let (before, after) = (by_key(old), by_key(new));
-    for (key, name) in after.iter().filter(|(key, _)| !before.contains_key(*key)) {
-        let text = format!("the key {key} is a signer: it decides everything");
-        changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
-    }
-    // Where a new signer was not read, this key may be that one's.
-    for (key, name) in before.iter().filter(|(key, _)| !after.contains_key(*key)) {
-        if unread(new).next().is_none() {
-            let text = format!("the key {key} is no signer any more");
-            changes.push(Effect::Strengthens, kind, format!("signer {name}"), text);
-        }
-    }
-    unread_signers(old, new, changes);
-    for (name, signer) in new.manifest.signer() {
-        let published = |side: &Manifest| {
-            side.signer().values().any(|other| other.insecure_key == signer.insecure_key)
-        };
-        if signer.insecure_key.is_some() && !published(old.manifest) {
-            let text = "its private key is where everybody may read it";
-            changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
-        }
-    }
-    let subject = "the deployment";
-    match (old.manifest.azure().place(), new.manifest.azure().place()) {
-        (Place::Public, Place::Public) => {}
-        (Place::Public, Place::InsecureLocal(_)) => {
-            let text = "takes evidence under roots that everybody can sign with";
-            changes.push(Effect::Weakens, kind, subject, text);
-        }
-        (Place::InsecureLocal(_), Place::Public) => {
-            let text = "takes evidence under AMD's roots only";
-            changes.push(Effect::Strengthens, kind, subject, text);
-        }
-        (Place::InsecureLocal(before), Place::InsecureLocal(after)) => {
-            for (what, same) in [
-                ("the certificate of the local cloud", before.ca_sha256 == after.ca_sha256),
-                ("the forged AMD roots", before.amd_root_sha256 == after.amd_root_sha256),
-                ("the forged root of utility VMs", before.uvm_root_sha256 == after.uvm_root_sha256),
-            ] {
-                if !same {
-                    changes.push(Effect::Weakens, kind, subject, format!("{what} is another"));
-                }
-            }
-            if before.address != after.address {
-                let text = format!("moves to the local cloud at {}", after.address);
-                changes.push(Effect::Changes, Kind::Place, subject, text);
-            }
-        }
-    }
-}
-
-/// Two files of one path need not hold one key, so no signer who was not read is the same as another.
-fn unread_signers(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
-    let kind = Kind::UnreadSigner;
-    for (name, path) in unread(new) {
-        let text = format!(
-            "its certificate {path} could not be read: whoever is in it decides everything, and may be another than before"
-        );
-        changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
-    }
-    for (name, path) in unread(old).filter(|_| unread(new).next().is_none()) {
-        let text = format!(
-            "its certificate {path} could not be read on the old side, so whether its key stays is not known"
-        );
-        changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
-    }
-}
-
-fn unread<'a>(side: &'a Side<'_>) -> impl Iterator<Item = (&'a Name, &'a str)> {
-    side.signers.iter().filter_map(|(name, key)| match key {
-        SignerKey::Known(_) => None,
-        SignerKey::Unread(path) => Some((name, path.as_str())),
-    })
-}
-
-/// Everything else that is kept.
+/// Everything that is kept.
 pub(super) fn compare(old: &Manifest, new: &Manifest, changes: &mut Changes) {
     provider(old, new, changes);
     vault(old, new, changes);

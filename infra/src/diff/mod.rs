@@ -10,6 +10,7 @@
 //!
 //! It trusts its arguments, decides nothing for any program, and renders nothing that is deployed.
 
+mod anchors;
 mod change;
 mod keeping;
 mod matching;
@@ -107,7 +108,7 @@ impl Diff {
 /// A policy that cannot be rendered.
 pub fn diff(old: &Side<'_>, new: &Side<'_>, today: Date) -> Result<Diff, RenderError> {
     let mut changes = Changes::default();
-    keeping::anchors(old, new, &mut changes);
+    anchors::compare(old, new, &mut changes);
     let software = server::compare(old, new, today, &mut changes);
     keeping::compare(old.manifest, new.manifest, &mut changes);
     operators::compare(old.manifest, new.manifest, &mut changes);
