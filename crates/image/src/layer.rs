@@ -62,19 +62,12 @@ pub fn measure_on(cores: Cores, tar: impl Read) -> Result<LayerMeasurement, Laye
 /// The root of the hash tree over an image as it is, for instance one that [`write_ext4`] wrote; whole blocks count.
 pub fn verity_root(cores: Cores, mut image: impl Read) -> Result<RootHash, LayerError> {
     let mut tree = verity::Tree::new(cores);
-    let mut buffer = vec![0; disk::CHUNK];
+    let mut piece = Vec::with_capacity(disk::CHUNK);
     loop {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let count = image.read(rest).map_err(|error| LayerError::whole(error.into()))?;
-            if count == 0 {
-                break;
-            }
-            filled += count;
-        }
-        let blocks = buffer.get(..filled).unwrap_or_default();
-        device::Device::append(&mut tree, blocks).map_err(LayerError::whole)?;
-        if filled < buffer.len() {
+        let read = image.by_ref().take(crate::archive::widen(disk::CHUNK)).read_to_end(&mut piece);
+        let read = read.map_err(|error| LayerError::whole(error.into()))?;
+        device::Device::append(&mut tree, &mut piece).map_err(LayerError::whole)?;
+        if read < disk::CHUNK {
             return Ok(RootHash(tree.root().map_err(LayerError::whole)?));
         }
     }

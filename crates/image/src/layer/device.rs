@@ -7,8 +7,8 @@ use super::error::LayerFault;
 
 /// Takes blocks in order; some may be changed later if they are held.
 pub(super) trait Device {
-    /// Whole blocks, next in order.
-    fn append(&mut self, blocks: &[u8]) -> Result<(), LayerFault>;
+    /// Takes whole blocks, next in order, and leaves an empty buffer.
+    fn append(&mut self, blocks: &mut Vec<u8>) -> Result<(), LayerFault>;
     /// So many blocks of zeros, next in order.
     fn append_zeros(&mut self, count: u64) -> Result<(), LayerFault>;
     /// A block, of the current or a later position, may be changed until it is released.
@@ -33,8 +33,10 @@ impl<W: Write + Seek> File<W> {
 }
 
 impl<W: Write + Seek> Device for File<W> {
-    fn append(&mut self, blocks: &[u8]) -> Result<(), LayerFault> {
-        Ok(self.0.write_all(blocks)?)
+    fn append(&mut self, blocks: &mut Vec<u8>) -> Result<(), LayerFault> {
+        self.0.write_all(blocks)?;
+        blocks.clear();
+        Ok(())
     }
 
     /// What is passed over in an empty file is zero; only the last block is written, so that the file is long enough.

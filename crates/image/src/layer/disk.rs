@@ -94,9 +94,10 @@ impl<D: Device> Disk<D> {
     /// Hands whole blocks on.
     fn pass(&mut self) -> Result<(), LayerFault> {
         let whole = self.pending.len() / BLOCK * BLOCK;
-        if let Some(blocks) = self.pending.get(..whole).filter(|blocks| !blocks.is_empty()) {
-            self.device.append(blocks)?;
-            self.pending.drain(..whole);
+        if whole > 0 {
+            let rest = self.pending.split_off(whole);
+            self.device.append(&mut self.pending)?;
+            self.pending.extend_from_slice(&rest);
             self.passed += widen(whole);
         }
         Ok(())

@@ -1,15 +1,17 @@
-//! The hashes of blocks, made here or by two threads beside.
+//! The hashes of blocks, made by the calling thread and, on two cores, by one beside it.
 //!
-//! Blocks are handed over in pieces and come back as hashes in the same order, so what is made of them does not depend
-//! on the threads. A few pieces are under way at a time, so memory stays small.
+//! Blocks come in pieces and their hashes go in the same order, so what is made of them does not depend on the threads.
+//! The worker has a few pieces in stock; while it has, the calling thread hashes what it brings itself, so that neither
+//! waits. Buffers go round: none is allocated for each piece. Without its thread everything is hashed here.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::mem;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::disk::{BLOCK, put};
+use super::disk::{BLOCK, CHUNK, put};
 
 /// A hash of the tree.
 pub(super) type Hash = [u8; HASH];
@@ -19,23 +21,25 @@ pub(super) type Hash = [u8; HASH];
 pub enum Cores {
     /// The calling thread hashes.
     One,
-    /// Two threads hash, while the calling one reads.
+    /// The calling thread reads, and hashes with the help of another.
     Two,
 }
 
 /// Hashes blocks in order.
 pub(super) struct Hasher {
     salted: Salted,
-    threads: Vec<Thread>,
-    /// Which thread has each piece that is under way, in order.
-    under_way: VecDeque<usize>,
-    next: usize,
+    worker: Option<Worker>,
+    /// What is due, in order: the hashes of a piece, or `None` while the worker has it.
+    due: VecDeque<Option<Vec<Hash>>>,
+    /// Buffers that came back.
+    free: Vec<Vec<u8>>,
 }
 
-struct Thread {
+struct Worker {
     /// `None` once it is to end.
     pieces: Option<SyncSender<Vec<u8>>>,
-    hashes: Receiver<Vec<Hash>>,
+    /// Pieces' hashes in order, and their buffers.
+    made: Receiver<(Vec<Hash>, Vec<u8>)>,
     handle: Option<JoinHandle<()>>,
 }
 
@@ -66,69 +70,105 @@ impl Salted {
 impl Hasher {
     pub(super) fn new(cores: Cores) -> Self {
         let salted = Salted::new();
-        let threads = match cores {
-            Cores::One => Vec::new(),
-            Cores::Two => (0..2).map(|_| Thread::start(salted.clone())).collect(),
+        let worker = match cores {
+            Cores::One => None,
+            Cores::Two => Worker::start(salted.clone()),
         };
-        Self { salted, threads, under_way: VecDeque::new(), next: 0 }
+        Self { salted, worker, due: VecDeque::new(), free: Vec::new() }
     }
 
     pub(super) fn salted(&self) -> &Salted {
         &self.salted
     }
 
-    /// Takes whole blocks, and returns hashes of earlier ones, or of these, if any are due.
-    pub(super) fn give(&mut self, blocks: &[u8]) -> Vec<Hash> {
-        let Some(thread) = self.threads.get(self.next) else { return self.salted.hashes(blocks) };
-        let given = thread.pieces.as_ref().map(|pieces| pieces.send(blocks.to_vec()));
-        if !matches!(given, Some(Ok(()))) {
-            // Without its thread a piece is hashed here, after those before it.
-            let mut hashes = self.finish();
-            hashes.extend(self.salted.hashes(blocks));
+    /// Takes whole blocks out of the buffer, and returns the hashes that are next in order, as far as they are there.
+    pub(super) fn give(&mut self, piece: &mut Vec<u8>) -> Vec<Hash> {
+        let Some(worker) = &self.worker else {
+            let hashes = self.salted.hashes(piece);
+            piece.clear();
             return hashes;
+        };
+        match worker.take(mem::take(piece)) {
+            Ok(()) => {
+                self.due.push_back(None);
+                *piece = self.free.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+            }
+            Err(back) => {
+                *piece = back;
+                self.due.push_back(Some(self.salted.hashes(piece)));
+                piece.clear();
+            }
         }
-        self.under_way.push_back(self.next);
-        self.next = (self.next + 1) % self.threads.len();
-        if self.under_way.len() > UNDER_WAY { self.take() } else { Vec::new() }
-    }
-
-    /// The hashes of everything that was given and is not back yet.
-    pub(super) fn finish(&mut self) -> Vec<Hash> {
         let mut hashes = Vec::new();
-        while !self.under_way.is_empty() {
-            hashes.extend(self.take());
+        while self.due.len() > DUE_MAX {
+            if !self.next(&mut hashes, |made| made.recv().ok()) {
+                return hashes;
+            }
         }
+        while self.next(&mut hashes, |made| made.try_recv().ok()) {}
         hashes
     }
 
-    fn take(&mut self) -> Vec<Hash> {
-        let thread = self.under_way.pop_front().and_then(|thread| self.threads.get(thread));
-        thread.and_then(|thread| thread.hashes.recv().ok()).unwrap_or_default()
+    /// The hashes of everything that was given and is not back yet; fewer if the worker is gone.
+    pub(super) fn finish(&mut self) -> Vec<Hash> {
+        let mut hashes = Vec::new();
+        while self.next(&mut hashes, |made| made.recv().ok()) {}
+        hashes
+    }
+
+    /// Adds the hashes of the next piece, unless there is none.
+    fn next(
+        &mut self,
+        hashes: &mut Vec<Hash>,
+        receive: impl Fn(&Receiver<(Vec<Hash>, Vec<u8>)>) -> Option<(Vec<Hash>, Vec<u8>)>,
+    ) -> bool {
+        match self.due.pop_front() {
+            None => return false,
+            Some(Some(made)) => hashes.extend(made),
+            Some(None) => match self.worker.as_ref().and_then(|worker| receive(&worker.made)) {
+                Some((made, mut buffer)) => {
+                    hashes.extend(made);
+                    buffer.clear();
+                    self.free.push(buffer);
+                }
+                None => {
+                    self.due.push_front(None);
+                    return false;
+                }
+            },
+        }
+        true
     }
 }
 
-impl Thread {
-    fn start(salted: Salted) -> Self {
-        let (pieces, given) = sync_channel::<Vec<u8>>(UNDER_WAY);
-        let (made, hashes) = sync_channel(UNDER_WAY + 1);
+impl Worker {
+    /// `None` on a machine that starts no more threads.
+    fn start(salted: Salted) -> Option<Self> {
+        let (pieces, given) = sync_channel::<Vec<u8>>(STOCK);
+        let (done, made) = channel();
         let work = move || {
             for piece in given {
-                if made.send(salted.hashes(&piece)).is_err() {
+                if done.send((salted.hashes(&piece), piece)).is_err() {
                     break;
                 }
             }
         };
-        // A machine that starts no more threads hashes where it is called: the channel is closed then.
-        let handle = thread::Builder::new().name("verity".to_owned()).spawn(work).ok();
-        Self { pieces: Some(pieces), hashes, handle }
+        let handle = thread::Builder::new().name("verity".to_owned()).spawn(work).ok()?;
+        Some(Self { pieces: Some(pieces), made, handle: Some(handle) })
+    }
+
+    /// Gives the piece back if the worker has enough, or is gone.
+    fn take(&self, piece: Vec<u8>) -> Result<(), Vec<u8>> {
+        let Some(pieces) = &self.pieces else { return Err(piece) };
+        pieces.try_send(piece).map_err(|error| match error {
+            TrySendError::Full(piece) | TrySendError::Disconnected(piece) => piece,
+        })
     }
 }
 
-impl Drop for Thread {
+impl Drop for Worker {
     fn drop(&mut self) {
         self.pieces = None;
-        // A piece that waits to be taken must not keep the thread.
-        while self.hashes.recv().is_ok() {}
         if let Some(handle) = self.handle.take() {
             handle.join().ok();
         }
@@ -136,5 +176,7 @@ impl Drop for Thread {
 }
 
 pub(super) const HASH: usize = 32;
-/// Pieces that are given and not back yet.
-const UNDER_WAY: usize = 4;
+/// Pieces that wait for the worker: enough that it has one when the calling thread is busy with its own.
+const STOCK: usize = 2;
+/// Pieces whose hashes may be due, should the worker be held up: 64 MiB of blocks, half a mebibyte of hashes.
+const DUE_MAX: usize = 256;

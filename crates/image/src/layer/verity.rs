@@ -159,7 +159,7 @@ impl Tree {
 }
 
 impl Device for Tree {
-    fn append(&mut self, blocks: &[u8]) -> Result<(), LayerFault> {
+    fn append(&mut self, blocks: &mut Vec<u8>) -> Result<(), LayerFault> {
         let count = u64::try_from(blocks.len() / BLOCK).map_err(|_| LayerFault::Hashed)?;
         self.behind += count;
         let hashes = self.hasher.give(blocks);
