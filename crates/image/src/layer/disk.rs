@@ -130,4 +130,4 @@ pub(super) const BLOCK_U64: u64 = 4096;
 /// The reference's limit for policies; it fixes the number of descriptor blocks, and so every image's layout.
 pub(super) const DISK_MAX: u64 = 128 << 30;
 /// Bytes that are handed to the device at once.
-pub(super) const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;

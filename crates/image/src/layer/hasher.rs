@@ -178,5 +178,5 @@ impl Drop for Worker {
 pub(super) const HASH: usize = 32;
 /// Pieces that wait for the worker: enough that it has one when the calling thread is busy with its own.
 const STOCK: usize = 2;
-/// Pieces whose hashes may be due, should the worker be held up: 64 MiB of blocks, half a mebibyte of hashes.
+/// Pieces whose hashes may be due, should the worker be held up: 16 MiB of blocks, 128 KiB of hashes.
 const DUE_MAX: usize = 256;
