@@ -10,13 +10,16 @@
 mod arm;
 mod container;
 mod definition;
+mod document;
 mod enforce;
 mod expression;
 mod fragments;
 mod ours;
+mod privileges;
 mod rego;
+mod seccomp;
 
-pub use self::arm::{ArmError, ArmGroup};
+pub use self::arm::{ArmError, ArmGroup, Sidecars};
 pub use self::container::{
     Capabilities, Container, EnvironmentRule, ExecProcess, Fragment, IdName, IdStrategy, Mount,
     Required, Strategy, UserRule,
@@ -24,10 +27,10 @@ pub use self::container::{
 pub use self::definition::{Definition, DefinitionError};
 pub use self::enforce::{Identity, Permitted, Refused, Started};
 pub use self::fragments::FragmentsError;
-pub use self::ours::{
-    ContainerSpec, Escalation, Privileges, Volume, VolumeAccess, default_capabilities,
-};
+pub use self::ours::{ContainerSpec, Volume, VolumeAccess};
+pub use self::privileges::{Elevation, Escalation, Privileges, default_capabilities};
 pub use self::rego::{NotOurs, host_data};
+pub use self::seccomp::{SeccompError, SeccompProfile};
 
 /// What a whole container group may run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,16 +4,31 @@
 //! refused, since it may decide something that is not known here. The resource is `Microsoft.ContainerInstance/
 //! containerGroups`, API 2023-05-01 and later. Keys are found in any case, as Resource Manager finds them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::definition::Definition;
+use super::document::At;
 use super::expression::{ExpressionError, Names, get};
-use super::ours::{Escalation, Volume, VolumeAccess};
+use super::ours::{Volume, VolumeAccess};
+use super::privileges::{Elevation, Escalation};
+use super::seccomp::{SeccompError, SeccompProfile};
 
 /// The containers of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArmGroup {
     containers: Vec<Definition>,
+    sidecars: Sidecars,
+}
+
+/// Whether the service puts its own containers beside a group's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sidecars {
+    /// It does, and the policy admits the fragment that they are in.
+    OfTheService,
+    /// The group's tag `Annotate-zero-sidecar` says that it does not.
+    None,
 }
 
 /// Why no policy is derived from a definition; it says where.
@@ -38,6 +53,15 @@ pub enum ArmError {
         at: String,
         /// What should be there.
         expected: &'static str,
+    },
+    /// A seccomp profile that has no hash.
+    #[error("{at}")]
+    Seccomp {
+        /// Where it is.
+        at: String,
+        /// Why.
+        #[source]
+        source: SeccompError,
     },
     /// Something whose effect on the policy is not known here.
     #[error("{at}: {what} is not supported")]
@@ -76,7 +100,9 @@ impl ArmGroup {
                     })?;
                     let resource = At { names: &names, path, object };
                     let kind = resource.text("type")?;
-                    if kind.is_some_and(|kind| kind.eq_ignore_ascii_case(GROUP)) {
+                    if kind.is_some_and(|kind| {
+                        GROUPS.iter().any(|known| kind.eq_ignore_ascii_case(known))
+                    }) {
                         groups.push(resource);
                     }
                 }
@@ -95,11 +121,20 @@ impl ArmGroup {
         &self.containers
     }
 
+    /// Whether the policy admits the service's own containers.
+    pub fn sidecars(&self) -> Sidecars {
+        self.sidecars
+    }
+
     fn read(resource: &At<'_>) -> Result<Self, ArmError> {
-        let tags = resource.object("tags")?;
-        if let Some(tag) = tags.and_then(|tags| tags.find("Annotate-zero-sidecar")) {
-            return Err(tag.0.not_supported("a group without the service's sidecars"));
-        }
+        let tag = match resource.object("tags")? {
+            Some(tags) => tags.text("Annotate-zero-sidecar")?,
+            None => None,
+        };
+        let sidecars = match tag {
+            Some(tag) if tag.eq_ignore_ascii_case("true") => Sidecars::None,
+            Some(_) | None => Sidecars::OfTheService,
+        };
         let group = resource.required_object("properties")?;
         group.only(GROUP_KEYS)?;
         for (key, wanted) in [("sku", "Confidential"), ("osType", "Linux")] {
@@ -121,7 +156,7 @@ impl ArmGroup {
         if containers.is_empty() {
             return Err(group.at("containers").expected("at least one container"));
         }
-        Ok(Self { containers })
+        Ok(Self { containers, sidecars })
     }
 }
 
@@ -131,16 +166,19 @@ fn definition(container: &At<'_>, volumes: &[At<'_>]) -> Result<Definition, ArmE
     let properties = container.required_object("properties")?;
     properties.only(CONTAINER_KEYS)?;
     let image = properties.required_text("image")?;
-    if SIDECARS.iter().any(|prefix| image.starts_with(prefix)) {
+    if image.split(':').next().is_some_and(|base| SIDECARS.contains(&base)) {
         return Err(properties.at("image").not_supported("a sidecar of the service"));
     }
     let mut definition = Definition::new(&name, &image);
     definition.command = properties.texts("command")?;
     for variable in properties.objects("environmentVariables")? {
-        // Everybody may read a policy, and a secret value would be in it.
-        variable.only(&["name", "value"])?;
-        let pair = (variable.required_text("name")?, variable.required_text("value")?);
-        definition.environment.push(pair);
+        variable.only(&["name", "value", "secureValue"])?;
+        // The policy fixes a secure value too, so whoever may read the policy may read it.
+        let given = (variable.text("value")?, variable.text("secureValue")?);
+        let ((Some(value), None) | (None, Some(value))) = given else {
+            return Err(variable.at("value").expected("one of value and secureValue"));
+        };
+        definition.environment.push((variable.required_text("name")?, value));
     }
     for mount in properties.objects("volumeMounts")? {
         definition.volumes.push(volume(&mount, volumes)?);
@@ -170,10 +208,12 @@ fn secure(security: &At<'_>, definition: &mut Definition) -> Result<(), ArmError
         "capabilities",
         "runAsUser",
         "runAsGroup",
+        "seccompProfile",
     ])?;
     if security.flag("privileged")? == Some(true) {
-        return Err(security.at("privileged").not_supported("a privileged container"));
+        definition.elevation = Elevation::Privileged;
     }
+    definition.seccomp = seccomp(security)?;
     if security.flag("allowPrivilegeEscalation")? == Some(false) {
         definition.escalation = Escalation::Impossible;
     }
@@ -199,6 +239,15 @@ fn secure(security: &At<'_>, definition: &mut Definition) -> Result<(), ArmError
     Ok(())
 }
 
+fn seccomp(security: &At<'_>) -> Result<Option<SeccompProfile>, ArmError> {
+    const KEY: &str = "seccompProfile";
+    let Some(text) = security.text(KEY)? else { return Ok(None) };
+    let json =
+        STANDARD.decode(text).map_err(|_| security.at(KEY).expected("a profile in base64"))?;
+    let profile = SeccompProfile::parse(&json);
+    profile.map(Some).map_err(|source| ArmError::Seccomp { at: security.at(KEY).0, source })
+}
+
 fn volume(mount: &At<'_>, volumes: &[At<'_>]) -> Result<Volume, ArmError> {
     mount.only(&["name", "mountPath", "readOnly"])?;
     let name = mount.required_text("name")?;
@@ -211,13 +260,15 @@ fn volume(mount: &At<'_>, volumes: &[At<'_>]) -> Result<Volume, ArmError> {
         if volume.required_text("name")? != name {
             continue;
         }
-        volume.only(&["name", "azureFile", "secret", "emptyDir"])?;
-        let has = |key| volume.find(key).is_some();
-        return match (has("azureFile"), has("secret"), has("emptyDir")) {
-            (true, false, false) => Ok(Volume::AzureFile { destination, access }),
-            (false, true, false) => Ok(Volume::Secret { destination, access }),
-            (false, false, true) => Ok(Volume::EmptyDir { destination, access }),
-            _ => Err(volume.at("name").expected("one of azureFile, secret and emptyDir")),
+        volume.only(&["name", "azureFile", "secret", "emptyDir", "gitRepo"])?;
+        let kinds = ["azureFile", "secret", "emptyDir", "gitRepo"];
+        let kinds: Vec<_> = kinds.into_iter().filter(|key| volume.find(key).is_some()).collect();
+        return match kinds.as_slice() {
+            ["azureFile"] => Ok(Volume::AzureFile { destination, access }),
+            ["secret"] => Ok(Volume::Secret { destination, access }),
+            ["emptyDir"] => Ok(Volume::EmptyDir { destination, access }),
+            ["gitRepo"] => Ok(Volume::GitRepo { destination, access }),
+            _ => Err(volume.at("name").expected("one of azureFile, secret, emptyDir and gitRepo")),
         };
     }
     Err(mount.at("name").expected("the name of a volume of the group"))
@@ -227,119 +278,11 @@ fn object(bytes: &[u8], what: &'static str) -> Result<Map<String, Value>, ArmErr
     serde_json::from_slice(bytes).map_err(|error| ArmError::Json(what, error))
 }
 
-/// An object of the document, and where it is.
-struct At<'a> {
-    names: &'a Names,
-    path: String,
-    object: &'a Map<String, Value>,
-}
-
-/// A place of the document.
-struct Place(String);
-
-impl Place {
-    fn expected(self, expected: &'static str) -> ArmError {
-        ArmError::Expected { at: self.0, expected }
-    }
-
-    fn not_supported(self, what: &str) -> ArmError {
-        ArmError::NotSupported { at: self.0, what: what.to_owned() }
-    }
-}
-
-impl<'a> At<'a> {
-    fn at(&self, key: &str) -> Place {
-        Place(format!("{}.{key}", self.path))
-    }
-
-    fn find(&self, key: &str) -> Option<(Place, &'a Value)> {
-        get(self.object, key).map(|value| (self.at(key), value))
-    }
-
-    /// Refuses keys that are not known, or are there twice in different case.
-    fn only(&self, known: &[&str]) -> Result<(), ArmError> {
-        let mut seen = Vec::new();
-        for (key, value) in self.object {
-            let lower = key.to_ascii_lowercase();
-            let twice = seen.contains(&lower);
-            let unknown = !known.iter().any(|known| known.eq_ignore_ascii_case(key));
-            if twice || unknown && !value.is_null() {
-                return Err(self.at(key).not_supported(if twice { "a key twice" } else { "this" }));
-            }
-            seen.push(lower);
-        }
-        Ok(())
-    }
-
-    fn value(&self, key: &str) -> Result<Option<&'a Value>, ArmError> {
-        let Some((place, value)) = self.find(key) else { return Ok(None) };
-        let resolved = self.names.resolve(value);
-        resolved.map(Some).map_err(|source| ArmError::Expression { at: place.0, source })
-    }
-
-    fn typed<T>(
-        &self,
-        key: &str,
-        expected: &'static str,
-        read: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, ArmError> {
-        let Some(value) = self.value(key)? else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| self.at(key).expected(expected))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<String>, ArmError> {
-        self.typed(key, "a text", |value| value.as_str().map(str::to_owned))
-    }
-
-    fn required_text(&self, key: &str) -> Result<String, ArmError> {
-        self.text(key)?.ok_or_else(|| self.at(key).expected("a text"))
-    }
-
-    fn flag(&self, key: &str) -> Result<Option<bool>, ArmError> {
-        self.typed(key, "true or false", Value::as_bool)
-    }
-
-    fn number(&self, key: &str) -> Result<Option<u32>, ArmError> {
-        let number = |value: &Value| value.as_u64().and_then(|number| number.try_into().ok());
-        self.typed(key, "a number from 0 to 4294967295", number)
-    }
-
-    fn object(&self, key: &str) -> Result<Option<Self>, ArmError> {
-        let object = self.typed(key, "an object", Value::as_object)?;
-        Ok(object.map(|object| Self { names: self.names, path: self.at(key).0, object }))
-    }
-
-    fn required_object(&self, key: &str) -> Result<Self, ArmError> {
-        self.object(key)?.ok_or_else(|| self.at(key).expected("an object"))
-    }
-
-    fn objects(&self, key: &str) -> Result<Vec<Self>, ArmError> {
-        let list = self.typed(key, "a list", Value::as_array)?.into_iter().flatten().enumerate();
-        let object = |(index, value): (usize, &'a Value)| {
-            let path = format!("{}.{key}[{index}]", self.path);
-            match value.as_object() {
-                Some(object) => Ok(Self { names: self.names, path, object }),
-                None => Err(Place(path).expected("an object")),
-            }
-        };
-        list.map(object).collect()
-    }
-
-    fn texts(&self, key: &str) -> Result<Vec<String>, ArmError> {
-        let list = self.typed(key, "a list", Value::as_array)?.into_iter().flatten().enumerate();
-        let text = |(index, value): (usize, &'a Value)| {
-            let path = format!("{}.{key}[{index}]", self.path);
-            let resolved = self.names.resolve(value);
-            let value = resolved
-                .map_err(|source| ArmError::Expression { at: path.clone(), source })?
-                .as_str();
-            value.map(str::to_owned).ok_or_else(|| Place(path).expected("a text"))
-        };
-        list.map(text).collect()
-    }
-}
-
-const GROUP: &str = "Microsoft.ContainerInstance/containerGroups";
+/// A profile is a group that is made later, of the same form.
+const GROUPS: [&str; 2] = [
+    "Microsoft.ContainerInstance/containerGroups",
+    "Microsoft.ContainerInstance/containerGroupProfiles",
+];
 
 const RESOURCE: &[&str] = &[
     "type",
@@ -389,5 +332,16 @@ const CONTAINER_KEYS: &[&str] = &[
     "instanceView",
 ];
 
-/// The reference tool gives these other rules.
-const SIDECARS: [&str; 2] = ["mcr.microsoft.com/aci/", "k8s.gcr.io/pause"];
+/// Images of the service's own containers, to which the reference tool gives other rules. Others of its registry, for
+/// instance those that release keys or mount encrypted files, are a user's like any image.
+const SIDECARS: [&str; 9] = [
+    "mcr.microsoft.com/aci/msi-atlas-adapter",
+    "mcr.microsoft.com/aci/atlas-mount-azure-file-volume",
+    "mcr.microsoft.com/aci/atlas-mount-secrets-volume",
+    "mcr.microsoft.com/aci/atlas-netstats",
+    "mcr.microsoft.com/aci/atlas-mount-resolv-conf",
+    "mcr.microsoft.com/aci/atlas-mount-gitrepo-volume",
+    "k8s.gcr.io/pause",
+    "mcr.microsoft.com/aci/sc-proxy",
+    "mcr.microsoft.com/aci/vk-metrics-sidecar",
+];

@@ -4,7 +4,9 @@
 //! image's configuration wherever the group's definition leaves them open. Nothing is taken from anywhere else.
 
 use super::container::{EnvironmentRule, ExecProcess, IdName, Required, UserRule};
-use super::ours::{ContainerSpec, Escalation, Privileges, Volume};
+use super::ours::{ContainerSpec, Volume};
+use super::privileges::{Elevation, Escalation, Privileges};
+use super::seccomp::SeccompProfile;
 use crate::layer::RootHash;
 use crate::oci::Config;
 
@@ -31,6 +33,10 @@ pub struct Definition {
     pub drop: Vec<String>,
     /// Whether it may gain privileges.
     pub escalation: Escalation,
+    /// Whether it is privileged.
+    pub elevation: Elevation,
+    /// The system calls that it may make; `None` is the service's default.
+    pub seccomp: Option<SeccompProfile>,
     /// Commands of probes, each once.
     pub exec: Vec<Vec<String>>,
 }
@@ -81,6 +87,8 @@ impl Definition {
             add: Vec::new(),
             drop: Vec::new(),
             escalation: Escalation::Possible,
+            elevation: Elevation::Unprivileged,
+            seccomp: None,
             exec: Vec::new(),
         }
     }
@@ -119,6 +127,8 @@ impl Definition {
             add: self.add.clone(),
             drop: self.drop.clone(),
             escalation: self.escalation,
+            elevation: self.elevation,
+            seccomp: self.seccomp,
         };
         let process =
             |command: &Vec<String>| ExecProcess { command: command.clone(), signals: Vec::new() };

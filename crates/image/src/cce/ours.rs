@@ -4,6 +4,7 @@ use super::Mode;
 use super::container::{
     Capabilities, Container, EnvironmentRule, ExecProcess, Fragment, Mount, Required, UserRule,
 };
+use super::privileges::{DEFAULT_CAPABILITIES, Escalation, Privileges};
 use crate::layer::RootHash;
 
 /// What is known of a container before it is a rule.
@@ -33,33 +34,6 @@ pub struct ContainerSpec {
     pub signals: Vec<i32>,
 }
 
-/// What a process may do beyond its user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Privileges {
-    /// The service's defaults.
-    Default,
-    /// No capabilities and no way to gain any. The container must be asked for with a security context that says so.
-    Dropped,
-    /// The service's defaults, changed by a security context.
-    Asked {
-        /// Names to have besides.
-        add: Vec<String>,
-        /// Names not to have; `ALL` is every one.
-        drop: Vec<String>,
-        /// Whether privileges can be gained on the way.
-        escalation: Escalation,
-    },
-}
-
-/// Whether a process may gain privileges that its parent does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Escalation {
-    /// It may, as the service's default is.
-    Possible,
-    /// It may not: `no_new_privileges`.
-    Impossible,
-}
-
 /// A volume that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -67,6 +41,7 @@ pub enum Volume {
     AzureFile { destination: String, access: VolumeAccess },
     Secret { destination: String, access: VolumeAccess },
     EmptyDir { destination: String, access: VolumeAccess },
+    GitRepo { destination: String, access: VolumeAccess },
 }
 
 /// Whether a volume may be written.
@@ -98,12 +73,13 @@ impl Container {
                 }),
             );
         }
-        let resolver =
-            Mount::new("resolvconf", "/etc/resolv.conf".to_owned(), VolumeAccess::ReadWrite);
         let mut mounts: Vec<_> = spec.volumes.into_iter().map(Mount::of).collect();
-        mounts.push(resolver);
+        // Who mounts a resolver's file has no other.
+        if mounts.iter().all(|mount| mount.destination != RESOLVER) {
+            mounts.push(Mount::new("resolvconf", RESOLVER.to_owned(), VolumeAccess::ReadWrite));
+        }
         Self {
-            allow_elevated: false,
+            allow_elevated: spec.privileges.elevated(),
             allow_stdio_access: true,
             no_new_privileges: spec.privileges.escalation() == Escalation::Impossible,
             capabilities: spec.privileges.capabilities(),
@@ -114,7 +90,7 @@ impl Container {
             layers: spec.layers,
             mounts,
             name: Some(spec.name),
-            seccomp_profile_sha256: String::new(),
+            seccomp_profile_sha256: spec.privileges.seccomp_profile_sha256(),
             signals: spec.signals,
             user: spec.user,
             working_dir: spec.working_dir,
@@ -149,32 +125,6 @@ impl Container {
     }
 }
 
-impl Privileges {
-    fn capabilities(&self) -> Capabilities {
-        match self {
-            Self::Default => Capabilities::default_sorted(),
-            Self::Dropped => Capabilities::default(),
-            Self::Asked { add, drop, .. } => {
-                let names = DEFAULT_CAPABILITIES.iter().map(|name| (*name).to_owned());
-                let mut names: Vec<_> = names.chain(add.iter().cloned()).collect();
-                let all = drop.iter().any(|name| name == "ALL");
-                names.retain(|name| !all && !drop.contains(name));
-                names.sort_unstable();
-                names.dedup();
-                Capabilities::unprivileged(names)
-            }
-        }
-    }
-
-    fn escalation(&self) -> Escalation {
-        match self {
-            Self::Default => Escalation::Possible,
-            Self::Dropped => Escalation::Impossible,
-            Self::Asked { escalation, .. } => *escalation,
-        }
-    }
-}
-
 impl Mount {
     fn of(volume: Volume) -> Self {
         match volume {
@@ -185,6 +135,9 @@ impl Mount {
                 Self::new("secretsVolume", destination, access)
             }
             Volume::EmptyDir { destination, access } => Self::new("emptydir", destination, access),
+            Volume::GitRepo { destination, access } => {
+                Self::new("gitRepoVolume", destination, access)
+            }
         }
     }
 
@@ -202,24 +155,6 @@ impl Mount {
     }
 }
 
-impl Capabilities {
-    /// What the reference tool gives a container that asks for nothing, in its order.
-    pub(super) fn default_sorted() -> Self {
-        let mut sorted = DEFAULT_CAPABILITIES;
-        sorted.sort_unstable();
-        Self::unprivileged(sorted.map(str::to_owned).to_vec())
-    }
-
-    fn unprivileged(names: Vec<String>) -> Self {
-        Self {
-            bounding: names.clone(),
-            effective: names.clone(),
-            permitted: names,
-            ..Self::default()
-        }
-    }
-}
-
 impl Fragment {
     /// Microsoft's sidecars, which every group on the service has.
     pub fn infrastructure() -> Self {
@@ -232,27 +167,7 @@ impl Fragment {
     }
 }
 
-/// The capabilities that the service gives a container unless it is asked to drop them, by name.
-pub fn default_capabilities() -> &'static [&'static str] {
-    &DEFAULT_CAPABILITIES
-}
-
-const DEFAULT_CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
+const RESOLVER: &str = "/etc/resolv.conf";
 
 /// What the service puts into every environment.
 const SERVICE_ENVIRONMENT: [&str; 9] = [

@@ -185,3 +185,41 @@ fn an_index_may_name_an_index_but_not_itself() {
     files.extend([(name(&one), one), (name(&two), two)]);
     assert_eq!(measured(as_tar(&files)).unwrap_err(), "an index of an index of an index");
 }
+
+/// The manifest that an index chooses, by the tag of its descriptor, or why none.
+fn chosen(manifests: serde_json::Value) -> Result<String, String> {
+    let index = json!({ "schemaVersion": 2, "manifests": manifests });
+    let chosen = choose("index.json", &serde_json::to_vec(&index).unwrap());
+    chosen.map(|chosen| chosen.described.digest.to_string()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn of_an_index_the_image_for_every_processor_counts() {
+    let manifest = |contents: &str, platform: serde_json::Value| {
+        json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 1, "platform": platform,
+            "digest": Digest::of(contents.as_bytes()).to_string(), "data": "eA==",
+            "annotations": { "org.opencontainers.image.ref.name": contents },
+        })
+    };
+    let amd64 =
+        |variant: &str| json!({ "os": "linux", "architecture": "amd64", "variant": variant });
+    let plain = manifest("plain", json!({ "os": "linux", "architecture": "amd64" }));
+    let others = [
+        manifest("arm", json!({ "os": "linux", "architecture": "arm64", "variant": "v8" })),
+        manifest("windows", json!({ "os": "windows", "architecture": "amd64" })),
+        manifest("attestation", json!({ "os": "unknown", "architecture": "unknown" })),
+        manifest("new", amd64("v3")),
+    ];
+    let with = |more: &[&serde_json::Value]| {
+        json!(others.iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    let digest = |contents: &str| Ok(Digest::of(contents.as_bytes()).to_string());
+    assert_eq!(chosen(with(&[&plain])), digest("plain"));
+    assert_eq!(chosen(with(&[&manifest("v1", amd64("v1"))])), digest("v1"));
+    assert_eq!(chosen(with(&[])), digest("new"), "the only one");
+    assert_eq!(chosen(with(&[&plain, &plain])), digest("plain"), "under two names");
+    let refused = Err("layout does not have just one image for linux on amd64".to_owned());
+    assert_eq!(chosen(with(&[&plain, &manifest("second", amd64("v1"))])), refused);
+    assert_eq!(chosen(json!(others[..3])), refused);
+}

@@ -123,25 +123,36 @@ pub struct Chosen {
     pub is_index: bool,
 }
 
-/// The only image of an index that can be one for linux on amd64.
+/// The only image of an index that can be one for linux on amd64, perhaps under several names. One for every such
+/// processor goes before those for newer ones.
 pub fn choose(name: &'static str, index: &[u8]) -> Result<Chosen, DocumentError> {
     let index: ImageIndex =
         serde_json::from_slice(index).map_err(|error| DocumentError::Json(name, error))?;
-    let candidates = index.manifests().iter().filter_map(|descriptor| {
+    let mut candidates = Vec::new();
+    for descriptor in index.manifests() {
         let media_type = descriptor.media_type().to_string();
         let is_index = [OCI_INDEX, DOCKER_LIST].contains(&media_type.as_str());
+        let platform = descriptor.platform().as_ref();
         let fits = descriptor.artifact_type().is_none()
             && (is_index || [OCI_MANIFEST, DOCKER_MANIFEST].contains(&media_type.as_str()))
-            && descriptor.platform().as_ref().is_none_or(|platform| {
+            && platform.is_none_or(|platform| {
                 *platform.os() == Os::Linux && *platform.architecture() == Arch::Amd64
             });
-        fits.then_some((descriptor, is_index))
-    });
-    let candidates: Vec<_> = candidates.collect();
-    let [(descriptor, is_index)] = candidates.as_slice() else {
-        return Err(DocumentError::Rule(NOT_ONE));
-    };
-    Ok(Chosen { described: described("manifest", descriptor)?, is_index: *is_index })
+        if fits {
+            let variant = platform.and_then(|platform| platform.variant().as_deref());
+            let newer = variant.is_some_and(|variant| variant != "v1");
+            candidates
+                .push((newer, Chosen { described: described("manifest", descriptor)?, is_index }));
+        }
+    }
+    if candidates.iter().any(|(newer, _)| !newer) {
+        candidates.retain(|(newer, _)| !newer);
+    }
+    candidates.dedup_by_key(|(_, chosen)| *chosen);
+    match candidates.as_slice() {
+        [(_, chosen)] => Ok(*chosen),
+        _ => Err(DocumentError::Rule(NOT_ONE)),
+    }
 }
 
 /// A JSON file of bounded size.

@@ -121,12 +121,12 @@ impl Manifest {
             let media_type = layer.media_type().to_string();
             if media_type.contains("nondistributable")
                 || media_type.contains(".foreign.")
-                || layer.urls().is_some()
+                || layer.urls().as_ref().is_some_and(|urls| !urls.is_empty())
             {
                 return Err(DocumentError::Foreign(index));
             }
             let compression = match media_type.as_str() {
-                OCI_LAYER => Compression::None,
+                OCI_LAYER | DOCKER_LAYER => Compression::None,
                 OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Compression::Gzip,
                 _ => return Err(DocumentError::MediaType { what: name, found: media_type }),
             };
@@ -274,4 +274,5 @@ const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";

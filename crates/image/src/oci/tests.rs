@@ -237,6 +237,22 @@ fn refuses_manifests_that_it_does_not_take() {
 }
 
 #[test]
+fn takes_layers_of_every_form_that_registries_have() {
+    let text = String::from_utf8(image().manifest().bytes.clone()).unwrap();
+    for (media_type, expected) in [
+        ("vnd.oci.image.layer.v1.tar", Compression::None),
+        ("vnd.oci.image.layer.v1.tar+gzip", Compression::Gzip),
+        ("vnd.docker.image.rootfs.diff.tar", Compression::None),
+        ("vnd.docker.image.rootfs.diff.tar.gzip", Compression::Gzip),
+    ] {
+        let text = text.replacen("vnd.oci.image.layer.v1.tar+gzip", media_type, 1);
+        let text = text.replacen("\"layers\":[{", "\"layers\":[{\"urls\":[],", 1);
+        let manifest = Manifest::parse(text.as_bytes(), None).unwrap();
+        assert_eq!(manifest.layers()[0].compression, expected, "{media_type}");
+    }
+}
+
+#[test]
 fn refuses_configurations_that_do_not_fit() {
     let (_, config) = documents(&image());
     let config = String::from_utf8(config).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image::cce::{ArmGroup, Definition, Fragment, Mode};
+use image::cce::{ArmGroup, Definition, Fragment, Mode, Sidecars};
 use infra::WorkloadGroup;
 use manifest::Manifest;
 
@@ -16,6 +16,7 @@ pub(super) struct Described {
     /// Beside the infrastructure's.
     pub(super) fragments: Vec<Fragment>,
     pub(super) mode: Mode,
+    pub(super) sidecars: Sidecars,
 }
 
 impl Described {
@@ -36,7 +37,8 @@ impl Described {
                     Failure::of(format!("deriving a policy from {}", path.display()), error, remedy)
                 })?;
             let containers = group.containers().to_vec();
-            return Ok(Some(Self { containers, fragments, mode: debug }));
+            let sidecars = group.sidecars();
+            return Ok(Some(Self { containers, fragments, mode: debug, sidecars }));
         }
         let Some(section) = &options.section else { return Ok(None) };
         let (path, name) = (options.place.manifest.as_deref(), workload(section)?);
@@ -59,7 +61,8 @@ impl Described {
             ));
         }
         let fragments = [group.fragments, fragments].concat();
-        Ok(Some(Self { containers: group.containers, fragments, mode: group.mode }))
+        let sidecars = Sidecars::OfTheService;
+        Ok(Some(Self { containers: group.containers, fragments, mode: group.mode, sidecars }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use azure::registry::{ImageName, Target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use image::cce::{Definition, Fragment, GroupPolicy, Mode};
+use image::cce::{Definition, Fragment, GroupPolicy, Mode, Sidecars};
 use image::layer::RootHash;
 use serde_json::{Value, json};
 
@@ -71,7 +71,10 @@ pub(super) async fn measure(options: &ImageMeasure) -> Result<Exit, Failure> {
         let text = format!("the group has no container {name:?}");
         return Err(Failure::new(text, "write CONTAINER=SOURCE with a container's name"));
     }
-    let mut fragments = vec![Fragment::infrastructure()];
+    let mut fragments = match described.sidecars {
+        Sidecars::OfTheService => vec![Fragment::infrastructure()],
+        Sidecars::None => Vec::new(),
+    };
     if let Some(svn) = &options.infrastructure_svn {
         fragments.iter_mut().for_each(|fragment| fragment.minimum_svn = svn.to_string());
     }

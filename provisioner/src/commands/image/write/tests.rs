@@ -12,7 +12,12 @@ host_data = ["11"]
 "#;
 
 fn described(mode: Mode, fragments: Vec<Fragment>) -> Described {
-    Described { containers: Vec::new(), fragments, mode }
+    Described {
+        containers: Vec::new(),
+        fragments,
+        mode,
+        sidecars: image::cce::Sidecars::OfTheService,
+    }
 }
 
 #[test]
