@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -62,7 +63,18 @@ pub enum Roots {
         amd: BTreeSet<Sha256>,
         /// SHA-256 of the DER of the forged root of utility VMs.
         uvm: Sha256,
+        /// Where it stands in for AMD's service.
+        cloud: Option<InsecureCloud>,
     },
+}
+
+/// Where a local cloud listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InsecureCloud {
+    /// Its address.
+    pub address: SocketAddr,
+    /// SHA-256 of the DER of its CA's certificate.
+    pub ca: Sha256,
 }
 
 /// What the application runs in.
@@ -97,7 +109,7 @@ impl Roots {
     pub fn anchors(&self) -> Anchors {
         match self {
             Self::Real => Anchors::amd(),
-            Self::InsecureLocal { amd, uvm } => Anchors::insecure(amd.iter().copied(), *uvm),
+            Self::InsecureLocal { amd, uvm, .. } => Anchors::insecure(amd.iter().copied(), *uvm),
         }
     }
 
@@ -246,8 +258,15 @@ fn read(table: &Table<'_>, folder: &Path) -> Option<Config> {
 fn read_insecure_local(table: Table<'_>) -> Option<Roots> {
     let amd = table.required("amd_root_sha256").and_then(|item| item.set());
     let uvm = table.required("uvm_root_sha256").and_then(|item| item.parse());
+    let cloud = match table.optional("cloud") {
+        None => Some(None),
+        Some(item) => {
+            let ca = table.required("ca_sha256").and_then(|item| item.parse());
+            item.parse().zip(ca).map(|(address, ca)| Some(InsecureCloud { address, ca }))
+        }
+    };
     table.finish();
-    Some(Roots::InsecureLocal { amd: amd?, uvm: uvm? })
+    Some(Roots::InsecureLocal { amd: amd?, uvm: uvm?, cloud: cloud? })
 }
 
 /// Why there is no configuration.

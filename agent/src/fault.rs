@@ -12,6 +12,7 @@ use crate::evidence_file::EvidenceFault;
 use crate::hand_over::HandOverError;
 use crate::recovery::RecoveryFault;
 use crate::release::{AskError, MeetingError, Outlook};
+use crate::revocation::ListsError;
 
 /// Why the application is not started.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum Fault {
         /// The variable.
         variable: String,
     },
+    /// The revocation lists that the command names.
+    #[error("the revocation list")]
+    Lists(#[from] ListsError),
     /// The server.
     #[error(transparent)]
     Meeting(#[from] MeetingError),
@@ -106,15 +110,18 @@ impl Fault {
     #[must_use]
     pub const fn status(&self) -> ExitStatus {
         match self {
-            Self::Config(_) | Self::NeedsRun { .. } | Self::Meeting(MeetingError::Memory(_)) => {
-                ExitStatus::Config
-            }
+            Self::Config(_)
+            | Self::NeedsRun { .. }
+            | Self::Lists(_)
+            | Self::Meeting(MeetingError::Memory(_)) => ExitStatus::Config,
             Self::Meeting(MeetingError::Untrusted(_) | MeetingError::Rollback(_)) => {
                 ExitStatus::NotTrusted
             }
             Self::Meeting(MeetingError::Evidence(call))
             | Self::Ask(AskError::Challenge(call) | AskError::Attest(call)) => of_call(call),
-            Self::Meeting(MeetingError::Connect(_) | MeetingError::NoRandomness)
+            Self::Meeting(
+                MeetingError::Connect(_) | MeetingError::NoList(_) | MeetingError::NoRandomness,
+            )
             | Self::Ask(AskError::Sealed(_) | AskError::Answer(_) | AskError::Missing { .. })
             | Self::Start(_) => ExitStatus::Unavailable,
             Self::Ask(AskError::Evidence(_))
@@ -137,6 +144,7 @@ impl Fault {
             Self::Ask(error) => error.outlook(),
             Self::Config(_)
             | Self::NeedsRun { .. }
+            | Self::Lists(_)
             | Self::Attester(_)
             | Self::NoSecurityContext
             | Self::NoMachine
@@ -154,6 +162,12 @@ impl Fault {
         match self {
             Self::Meeting(MeetingError::Memory(_)) => {
                 "move the state file away if this deployment was made anew, and only then"
+            }
+            Self::Meeting(MeetingError::NoList(_)) => {
+                "permit connections to kdsintf.amd.com, or give a list with --crl"
+            }
+            Self::Lists(_) => {
+                "give AMD's list in DER, as https://kdsintf.amd.com/vcek/v1/Milan/crl has it"
             }
             Self::NeedsRun { .. } => "use `vouchsafe-agent run`, or deliver into a file",
             Self::Ask(AskError::Evidence(error)) | Self::Attester(error) => error.remedy(),

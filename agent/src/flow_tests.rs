@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
+use crate::revocation::NoList;
 use crate::{
-    AskError, Config, ExitStatus, Fault, Machine, MeetingError, Released, Rollback, Surroundings,
+    AskError, Config, ExitStatus, Fault, Lists, Machine, MeetingError, Released, Rollback,
+    Surroundings,
 };
 use attester::{Attester, AttesterError};
 use aws_lc_rs::rand::SystemRandom;
-use evidence::{Binding, RawEvidence, Sha256};
+use evidence::{Binding, RawEvidence, Sha256, Step};
 use forged_root::SignerName;
 use protocol::attest::RefusalCode;
 use protocol::bundle::{BundleError, Identity};
@@ -49,7 +51,8 @@ file = "/run/secrets/db"
 
 async fn fetch_with(config: &Config, attester: &dyn Attester) -> Result<Released, Fault> {
     let rng = SystemRandom::new();
-    let around = Surroundings { clock: &|| NOW, rng: &rng };
+    let lists = fake::lists();
+    let around = Surroundings { clock: &|| NOW, rng: &rng, lists: &lists };
     crate::fetch(config, Machine::Container(attester), around).await
 }
 
@@ -80,7 +83,8 @@ async fn a_confirmed_server_releases_what_was_asked_for_once_each() {
 async fn checking_asks_for_evidence_and_nothing_else() {
     let running = Fake::new().start().await;
     let rng = SystemRandom::new();
-    let around = Surroundings { clock: &|| NOW, rng: &rng };
+    let lists = fake::lists();
+    let around = Surroundings { clock: &|| NOW, rng: &rng, lists: &lists };
     let trusted = crate::check(&fake::config(running.address, SECRETS), around).await.unwrap();
     assert_eq!(trusted.server().statement().head.n, 4);
     assert_eq!(running.asked.lock().unwrap().paths, ["/vouchsafe/v1/evidence"]);
@@ -119,6 +123,45 @@ async fn refuses_a_serial_below_the_pinned_one() {
     let MeetingError::Untrusted(ServerRefused::Old { found: 2, minimum: 3, .. }) = error else {
         panic!("{error:?}")
     };
+}
+
+async fn checked_with(lists: &Lists) -> Fault {
+    let running = Fake::new().start().await;
+    let rng = SystemRandom::new();
+    let around = Surroundings { clock: &|| NOW, rng: &rng, lists };
+    let config = fake::config(running.address, SECRETS);
+    let fault = crate::fetch(&config, Machine::Container(&Silicon), around).await.unwrap_err();
+    assert_eq!(running.asked.lock().unwrap().paths, ["/vouchsafe/v1/evidence"]);
+    fault
+}
+
+#[tokio::test]
+async fn refuses_a_server_whose_authority_is_revoked() {
+    // 1 is the serial number of Milan's ASK.
+    let fault = checked_with(&fake::lists_of(&[1])).await;
+    assert_eq!(fault.status(), ExitStatus::NotTrusted);
+    let Fault::Meeting(MeetingError::Untrusted(ServerRefused::Evidence(refusal))) = fault else {
+        panic!("{fault:?}")
+    };
+    assert_eq!((refusal.step, refusal.found.as_str()), (Step::Revocation, "SEV-Milan, revoked"));
+}
+
+#[tokio::test]
+async fn without_a_list_that_the_manifest_demands_nobody_is_believed() {
+    let fault = checked_with(&Lists::Nowhere).await;
+    assert_eq!(fault.status(), ExitStatus::Unavailable);
+    assert!(matches!(fault, Fault::Meeting(MeetingError::NoList(NoList::Nowhere))), "{fault:?}");
+    // A list that was given and says nothing of this root is the list's fault, not the network's.
+    let fault = checked_with(&Lists::Given(vec![vec![1]])).await;
+    assert_eq!(fault.status(), ExitStatus::NotTrusted, "{fault:?}");
+}
+
+#[tokio::test]
+async fn without_a_list_that_the_manifest_does_not_demand_the_server_is_believed() {
+    let running = Fake { crl: "if-present", ..Fake::new() }.start().await;
+    let rng = SystemRandom::new();
+    let around = Surroundings { clock: &|| NOW, rng: &rng, lists: &Lists::Nowhere };
+    crate::check(&fake::config(running.address, SECRETS), around).await.unwrap();
 }
 
 #[tokio::test]

@@ -26,12 +26,14 @@ pub mod hand_over;
 mod memory;
 pub mod recovery;
 mod release;
+pub mod revocation;
 
 pub use config::Config;
 pub use fault::{ExitStatus, Fault};
 pub use files::FileError;
 pub use memory::{MemoryError, Rollback};
 pub use release::{AskError, Machine, MeetingError, Outlook, Released, Trusted};
+pub use revocation::Lists;
 
 /// What an agent is given by its surroundings.
 #[derive(Clone, Copy)]
@@ -40,6 +42,8 @@ pub struct Surroundings<'s> {
     pub clock: &'s dyn Fn() -> Timestamp,
     /// Makes nonces.
     pub rng: &'s dyn SecureRandom,
+    /// Has AMD's revocation lists.
+    pub lists: &'s Lists,
 }
 
 /// Meets the server, waiting for one that is only unavailable as long as the configuration says.
@@ -47,10 +51,7 @@ pub struct Surroundings<'s> {
 /// # Errors
 /// The last attempt's.
 pub async fn check(config: &Config, around: Surroundings<'_>) -> Result<Trusted, Fault> {
-    patiently(config.wait(), || async {
-        Ok(Trusted::meet(config, around.rng, (around.clock)()).await?)
-    })
-    .await
+    patiently(config.wait(), || async { Ok(Trusted::meet(config, around).await?) }).await
 }
 
 /// Meets the server and asks it for the configured secrets, waiting in the same way.
@@ -63,7 +64,7 @@ pub async fn fetch(
     around: Surroundings<'_>,
 ) -> Result<Released, Fault> {
     patiently(config.wait(), || async {
-        let trusted = Trusted::meet(config, around.rng, (around.clock)()).await?;
+        let trusted = Trusted::meet(config, around).await?;
         Ok(trusted.ask(config, machine).await?)
     })
     .await

@@ -13,11 +13,11 @@ use agent::config::{Kind, Roots, Target};
 use agent::evidence_file::EvidenceVerb;
 use agent::fault::{INSECURE_MACHINE, SECURITY_CONTEXT, chain};
 use agent::hand_over::{self, Application};
-use agent::{Config, Fault, Machine, Released, Surroundings, Trusted};
+use agent::{Config, Fault, Lists, Machine, Released, Surroundings, Trusted};
 use attester::{Attester as _, Container, Vm};
 use aws_lc_rs::rand::SystemRandom;
 use clap::{Parser, Subcommand};
-use evidence::Binding;
+use evidence::{Binding, RevocationStatus};
 use jiff::Timestamp;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use zeroizing_alloc::ZeroAlloc;
@@ -74,6 +74,9 @@ struct Common {
     /// The agent's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// A revocation list of AMD (DER) for the server's processor, instead of asking AMD for it. May be given often.
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
@@ -123,7 +126,7 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
         Verb::Run { common, command } => {
             let config = Config::load(&common.config).map_err(Fault::Config)?;
             let Some(application) = Application::parse(command) else { return Ok(()) };
-            let released = fetch(&config)?;
+            let released = fetch(&config, &common.crl)?;
             Err(hand_over::start(&application, config.deliveries(), released).into())
         }
         Verb::Fetch { common } => {
@@ -133,7 +136,7 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
                     return Err(Fault::NeedsRun { variable: variable.to_string() });
                 }
             }
-            hand_over::write_files(config.deliveries(), &fetch(&config)?)?;
+            hand_over::write_files(config.deliveries(), &fetch(&config, &common.crl)?)?;
             Ok(())
         }
         Verb::Evidence(verb) => {
@@ -142,7 +145,8 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
         }
         Verb::Check { common } => {
             let config = Config::load(&common.config).map_err(Fault::Config)?;
-            let trusted = wait_for(agent::check(&config, surroundings()))?;
+            let lists = Lists::new(&common.crl, config.roots())?;
+            let trusted = wait_for(agent::check(&config, surroundings(&lists)))?;
             describe(&config, &trusted).map_err(Fault::Start)
         }
         Verb::Collect { common } => {
@@ -155,12 +159,13 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
     }
 }
 
-fn fetch(config: &Config) -> Result<Released, Fault> {
+fn fetch(config: &Config, crl: &[PathBuf]) -> Result<Released, Fault> {
+    let lists = Lists::new(crl, config.roots())?;
     let released = match config.kind() {
         Kind::Container => {
             let container = container(config)?;
             let machine = Machine::Container(&container);
-            wait_for(agent::fetch(config, machine, surroundings()))?
+            wait_for(agent::fetch(config, machine, surroundings(&lists)))?
         }
         Kind::Vm => {
             let vm = match config.roots() {
@@ -171,7 +176,7 @@ fn fetch(config: &Config) -> Result<Released, Fault> {
                 }
             };
             let vm = vm.map_err(Fault::Attester)?;
-            wait_for(agent::fetch(config, Machine::Vm(&vm), surroundings()))?
+            wait_for(agent::fetch(config, Machine::Vm(&vm), surroundings(&lists)))?
         }
     };
     tracing::info!(workload = released.workload(), "the server released the secrets");
@@ -204,9 +209,9 @@ fn wait_for<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault>
         .block_on(work)
 }
 
-fn surroundings() -> Surroundings<'static> {
+fn surroundings(lists: &Lists) -> Surroundings<'_> {
     static RNG: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
-    Surroundings { clock: &Timestamp::now, rng: &*RNG }
+    Surroundings { clock: &Timestamp::now, rng: &*RNG, lists }
 }
 
 fn describe(config: &Config, trusted: &Trusted) -> std::io::Result<()> {
@@ -217,6 +222,12 @@ fn describe(config: &Config, trusted: &Trusted) -> std::io::Result<()> {
     writeln!(out, "deployment   {}", config.pins().deployment)?;
     writeln!(out, "host data    {}", report.host_data())?;
     writeln!(out, "measurement  {}", report.measurement())?;
+    match report.hardware().revocation() {
+        RevocationStatus::NotRevoked { until } => {
+            writeln!(out, "revocation   not revoked, by a list until {until}")?;
+        }
+        RevocationStatus::Unknown(_) => writeln!(out, "revocation   unknown")?,
+    }
     writeln!(out, "store        {}", statement.identity.id())?;
     writeln!(out, "head         {} {}", statement.head.n, statement.head.hash)?;
     writeln!(out, "serial       {}", statement.serial)?;

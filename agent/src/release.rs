@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use attester::{Attester, AttesterError, Vm};
-use aws_lc_rs::rand::SecureRandom;
-use jiff::Timestamp;
+use evidence::{RevocationStatus, Step};
 use manifest::SecretPath;
 use protocol::attest::{
     AttestRequest, Challenge, ChallengeAnswer, EphemeralKey, Nonce, RefusalCode, WorkloadEvidence,
@@ -13,10 +12,13 @@ use protocol::attest::{
 };
 use protocol::grant::{EphemeralSecret, Exchange, SealError, Sealed, SecretText};
 use protocol::server_evidence::{Expectation, Server, ServerRefused};
-use server_client::{CallError, ConnectError, Connection, ProveError, Unproven};
+use server_client::{CallError, ConnectError, Connection, Proven, Unproven};
 
+use crate::Surroundings;
 use crate::config::Config;
+use crate::fault::chain;
 use crate::memory::{MeetError, Memory, MemoryError, Rollback};
+use crate::revocation::NoList;
 
 /// A confirmed server of the pinned deployment, not older than any seen, on its connection.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ pub struct Released {
 impl Trusted {
     /// Connects to the configured server and verifies it. In this order:
     /// 1. the server's evidence ([`protocol::server_evidence::verify`]) under the pins, with what is
-    ///    remembered as the minimum;
+    ///    remembered as the minimum, and with AMD's revocation list for its processor;
     /// 2. a signer has confirmed its store;
     /// 3. its store is the remembered one and not behind it;
     ///
@@ -70,29 +72,44 @@ impl Trusted {
     ///
     /// # Errors
     /// The first that does not hold, or nobody answers.
-    pub async fn meet(
-        config: &Config,
-        rng: &dyn SecureRandom,
-        now: Timestamp,
-    ) -> Result<Self, MeetingError> {
+    pub async fn meet(config: &Config, around: Surroundings<'_>) -> Result<Self, MeetingError> {
         let pins = config.pins();
         let memory = Memory::load(config.state(), pins).map_err(MeetingError::Memory)?;
+        let mut nonce = [0; 32];
+        around.rng.fill(&mut nonce).map_err(|_| MeetingError::NoRandomness)?;
+        let unproven = Unproven::connect(config.server()).await.map_err(MeetingError::Connect)?;
+        let shown = unproven.ask(Nonce(nonce)).await.map_err(MeetingError::Evidence)?;
+        let lists = around.lists.of(shown.answer().claimed_product()).await;
+        let (revocation_lists, mut none) = match lists {
+            Ok(lists) => (lists, None),
+            Err(none) => (Vec::new(), Some(none)),
+        };
         let expect = Expectation {
             deployment: pins.deployment.as_str().to_owned(),
             signers: pins.signers.clone(),
             anchors: config.roots().anchors(),
+            revocation_lists,
             minimum_revision: memory.minimum_revision(pins),
             minimum_serial: memory.minimum_serial(pins),
         };
-        let mut nonce = [0; 32];
-        rng.fill(&mut nonce).map_err(|_| MeetingError::NoRandomness)?;
-        let unproven = Unproven::connect(config.server()).await.map_err(MeetingError::Connect)?;
-        let proven =
-            unproven.prove(&expect, Nonce(nonce), now).await.map_err(|error| match error {
-                ProveError::Call(error) => MeetingError::Evidence(error),
-                ProveError::Untrusted(refused) => MeetingError::Untrusted(refused),
+        let proven = shown.prove(&expect, (around.clock)());
+        let (server, connection) =
+            proven.and_then(Proven::confirmed).map_err(|refused| match (refused, none.take()) {
+                // Without a list nothing is revoked; that step refused because it needs one.
+                (ServerRefused::Evidence(refusal), Some(none))
+                    if refusal.step == Step::Revocation =>
+                {
+                    MeetingError::NoList(none)
+                }
+                (refused, _) => MeetingError::Untrusted(refused),
             })?;
-        let (server, connection) = proven.confirmed().map_err(MeetingError::Untrusted)?;
+        if let RevocationStatus::Unknown(_) = server.report().hardware().revocation() {
+            let reason = none.map_or_else(|| "no list is of use".to_owned(), |none| chain(&none));
+            tracing::warn!(
+                reason,
+                "whether the server's processor is revoked is unknown, which the manifest permits"
+            );
+        }
         memory.meet(pins, server.statement()).map_err(|error| match error {
             MeetError::Rollback(rollback) => MeetingError::Rollback(rollback),
             MeetError::Memory(error) => MeetingError::Memory(error),
@@ -182,6 +199,9 @@ pub enum MeetingError {
     /// It gave no evidence.
     #[error("asking the server for its evidence")]
     Evidence(#[source] CallError),
+    /// The manifest demands a revocation list, and there is none.
+    #[error("the server is not trusted without a revocation list")]
+    NoList(#[source] NoList),
     /// It is not the server that was asked for.
     #[error("the server is not trusted")]
     Untrusted(#[source] ServerRefused),
@@ -237,6 +257,8 @@ impl MeetingError {
     pub const fn outlook(&self) -> Outlook {
         match self {
             Self::Connect(_) | Self::Untrusted(ServerRefused::Unconfirmed) => Outlook::Passing,
+            Self::NoList(NoList::Kds(_)) => Outlook::Passing,
+            Self::NoList(NoList::Product | NoList::Nowhere) => Outlook::Lasting,
             Self::Evidence(error) => of_call(error),
             Self::Untrusted(_) | Self::Rollback(_) | Self::Memory(_) | Self::NoRandomness => {
                 Outlook::Lasting

@@ -190,20 +190,21 @@ impl Deployment {
     /// # Errors
     /// It cannot be started.
     pub fn demo(&self, options: &[&str]) -> anyhow::Result<Ended> {
+        self.demo_with(options, &[])
+    }
+
+    /// The same, with options of the agent.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn demo_with(&self, options: &[&str], agent: &[&str]) -> anyhow::Result<Ended> {
         let config = self.folder().join("manifests/demo-agent.toml");
         let config = config.to_string_lossy();
         let mut args = vec!["demo"];
         args.extend(options);
-        args.extend([
-            "--",
-            "vouchsafe-agent",
-            "run",
-            "--config",
-            &config,
-            "--",
-            "printenv",
-            "DB_PASSWORD",
-        ]);
+        args.extend(["--", "vouchsafe-agent", "run", "--config", &config]);
+        args.extend(agent);
+        args.extend(["--", "printenv", "DB_PASSWORD"]);
         self.enclave(&args)
     }
 

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, ensure};
 use e2e::cloud::Verb;
-use e2e::deployment::Deployment;
+use e2e::deployment::{Deployment, Ended};
+use e2e::owner;
 use e2e::vault::Vault;
 use serde_json::{Value, json};
 
@@ -51,27 +52,72 @@ fn peer_a_machine_gets_its_secret_and_another_one_does_not() -> anyhow::Result<(
 }
 
 #[test]
-fn a_revoked_authority_gets_nothing_and_the_log_says_why() -> anyhow::Result<()> {
-    let deployment = Deployment::new()?;
-    // 1 is the serial number of Milan's ASK.
-    let revoked = json!({"revoked": {"milan": [1]}});
-    deployment.cloud().control(Verb::Put, "/kds", &revoked)?;
-    deployment.deploy()?.well()?;
-    ensure!(deployment.cloud().count("kds.crl")? >= 1, "the server asked for a list");
+fn a_revoked_authority_gets_nothing_and_gives_nothing() -> anyhow::Result<()> {
+    let deployment = Deployment::deployed()?;
+    let kds = |lists: &Value| deployment.cloud().control(Verb::Put, "/kds", lists);
+    ensure!(deployment.cloud().count("kds.crl")? >= 2, "server and provisioner asked for a list");
     let vault = Vault::new(&deployment.operator()?)?;
     vault.write("demo/db-password", "correct horse")?;
-    let refused = deployment.demo(&[])?;
-    ensure!(refused.code == Some(11) && !refused.text().contains("correct horse"), "{refused:?}");
-    let id = uuid_in(&refused.stderr).with_context(|| format!("{refused:?}"))?;
-    let told = vault.explain(&id)?;
-    let text = told.pointer("/record/reason/text").and_then(Value::as_str).context("reason")?;
-    ensure!(text.contains("(revocation)") && text.contains("revoked"), "{text}");
+    let good = |ended: &Ended| ended.stdout.trim_end() == "correct horse";
+    ensure!(good(&deployment.demo(&[])?.well()?));
+    let reason = |refused: &Ended| {
+        let id = uuid_in(&refused.stderr).with_context(|| format!("{refused:?}"))?;
+        let told = vault.explain(&id)?;
+        let text = told.pointer("/record/reason/text").and_then(Value::as_str);
+        anyhow::Ok(text.context("reason")?.to_owned())
+    };
 
-    // A later boot finds a list that revokes nothing.
-    deployment.cloud().control(Verb::Put, "/kds", &json!({}))?;
+    // 1 is the serial number of Milan's ASK: the agent and the provisioner refuse the server.
+    kds(&json!({"revoked": {"milan": [1]}}))?;
+    let refused = deployment.demo(&[])?;
+    ensure!(refused.code == Some(10) && !refused.text().contains("correct horse"), "{refused:?}");
+    ensure!(refused.stderr.contains("SEV-Milan, revoked"), "{refused:?}");
+    let verified = deployment.provisioner("verify", &[])?;
+    ensure!(verified.code == Some(2), "{verified:?}");
+    ensure!(verified.stdout.contains("SEV-Milan, revoked"), "{verified:?}");
+
+    // A spoilt list is none; the manifest demands one, and a file is as good.
+    kds(&json!({"spoilt": true}))?;
+    let refused = deployment.demo(&[])?;
+    ensure!(refused.code == Some(10), "{refused:?}");
+    ensure!(refused.stderr.contains("one with another signature"), "{refused:?}");
+
+    // The server was started while a good list was served. One that starts now has none, and says why.
     deployment.provisioner("stop", &[])?.well()?;
+    kds(&json!({"revoked": {"milan": [1]}}))?;
+    let deployed = deployment.deploy()?;
+    ensure!(deployed.code != Some(0), "{deployed:?}");
+    ensure!(deployed.text().contains("SEV-Milan, revoked"), "{deployed:?}");
+    // A client whose list is another one still meets it, and then the server refuses.
+    let list = deployment.folder().join("list");
+    let now = jiff::Timestamp::now();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let product = forged_root::Product::Milan;
+    std::fs::write(&list, forged_root::amd_crl(product, &[], now - hour, now + hour))?;
+    let list = list.to_string_lossy();
+    deployment.provisioner("deploy", &["--yes", "--crl", &list])?.well()?;
+    let refused = deployment.demo_with(&[], &["--crl", &list])?;
+    ensure!(refused.code == Some(11) && !refused.text().contains("correct horse"), "{refused:?}");
+    let text = reason(&refused)?;
+    ensure!(text.contains("(revocation)") && text.contains("revoked"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn without_lists_the_manifest_decides() -> anyhow::Result<()> {
+    let deployment = Deployment::new()?;
+    deployment.cloud().control(Verb::Put, "/kds", &json!({"spoilt": true}))?;
+    deployment.change("crl = \"require\"", "crl = \"if-present\"")?;
     deployment.deploy()?.well()?;
-    ensure!(deployment.demo(&[])?.well()?.stdout.trim_end() == "correct horse");
+    let log = owner::server_log(deployment.cloud())?;
+    ensure!(log.contains("one with another signature"), "{log}");
+    let verified = deployment.provisioner("verify", &[])?.well()?;
+    ensure!(verified.stdout.contains("revocations are unknown"), "{verified:?}");
+    let vault = Vault::new(&deployment.operator()?)?;
+    vault.write("demo/db-password", "correct horse")?;
+    let released = deployment.demo(&[])?.well()?;
+    ensure!(released.stdout.trim_end() == "correct horse");
+    ensure!(released.stderr.contains("is unknown, which the manifest permits"), "{released:?}");
     Ok(())
 }
 

@@ -267,6 +267,9 @@ pub struct Target {
     /// Prints JSON instead of text, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// A revocation list of AMD (DER) for the server's processor, instead of asking AMD for it.
+    #[arg(long, value_name = "FILE")]
+    pub crl: Vec<PathBuf>,
     /// Who we are to Azure: the Azure CLI's user, a managed identity, a workload identity, a service principal.
     /// [default: cli; for the local cloud sp]
     #[arg(long, value_enum)]

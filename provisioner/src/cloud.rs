@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::deployment::Deployment;
 use crate::failure::{Failure, While as _};
+use crate::revocation::Lists;
 
 /// One deployment's Azure.
 pub struct Cloud {
@@ -33,6 +34,8 @@ pub struct Cloud {
     pub objects: Arc<dyn ObjectStore>,
     /// The leases in it.
     pub leases: Leases,
+    /// AMD's revocation lists.
+    pub lists: Lists,
 }
 
 impl Cloud {
@@ -75,6 +78,7 @@ impl Cloud {
                 .during(setting_up("the storage container"))?,
             leases: Leases::new(&endpoints, &storage, container, credential.clone())
                 .during(setting_up("the storage container"))?,
+            lists: Lists::new(&deployment.target().crl, endpoints.clone())?,
             endpoints,
             credential,
         })

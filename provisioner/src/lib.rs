@@ -22,6 +22,7 @@ pub mod measure;
 pub mod plan;
 pub mod progress;
 pub mod record;
+pub mod revocation;
 pub mod server;
 pub mod show;
 pub mod signing;

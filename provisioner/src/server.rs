@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 
 use aws_lc_rs::rand::SecureRandom;
+use evidence::{RevocationStatus, Step};
 use jiff::Timestamp;
 use protocol::attest::{Nonce, RefusalCode};
 use protocol::server_evidence::{Expectation, ServerRefused, VerifiedServer};
 use serde_json::Value;
-use server_client::{CallError, ConnectError, Connection, ProveError, Unproven};
+use server_client::{CallError, ConnectError, Connection, Unproven};
+
+use crate::revocation::{Lists, NoList};
 
 /// A server that proved itself, and the connection on which it did.
 pub struct Proven {
     connection: Connection,
     /// What was proved.
     pub server: VerifiedServer,
+    no_list: Option<NoList>,
 }
 
 /// Why there is no proven connection, or no answer on it.
@@ -31,6 +35,9 @@ pub enum ServerError {
     /// It gave no evidence, or refused a call.
     #[error("asking the server")]
     Call(#[source] CallError),
+    /// The manifest demands a revocation list, and there is none.
+    #[error("the server did not prove itself without a revocation list")]
+    NoList(#[source] NoList),
     /// It is not the server that it should be.
     #[error("the server did not prove itself")]
     Refused(#[source] ServerRefused),
@@ -51,7 +58,7 @@ impl ServerError {
                 matches!(refused.code, RefusalCode::Unavailable | RefusalCode::Sealed)
             }
             Self::Call(CallError::TooLarge | CallError::Question) => false,
-            Self::Refused(_) | Self::Random => false,
+            Self::NoList(_) | Self::Refused(_) | Self::Random => false,
         }
     }
 }
@@ -63,6 +70,7 @@ impl ServerError {
 pub async fn prove(
     address: SocketAddr,
     expect: &Expectation,
+    lists: &Lists,
     now: Timestamp,
     rng: &dyn SecureRandom,
 ) -> Result<Proven, ServerError> {
@@ -71,14 +79,37 @@ pub async fn prove(
     let unproven = Unproven::connect(&address.into())
         .await
         .map_err(|cause| ServerError::Connect { address, cause })?;
-    let proven = unproven.prove(expect, Nonce(nonce), now).await.map_err(|error| match error {
-        ProveError::Call(cause) => ServerError::Call(cause),
-        ProveError::Untrusted(refused) => ServerError::Refused(refused),
-    })?;
-    Ok(Proven { connection: proven.connection, server: proven.server })
+    let shown = unproven.ask(Nonce(nonce)).await.map_err(ServerError::Call)?;
+    let (revocation_lists, no_list) = match lists.of(shown.answer().claimed_product()).await {
+        Ok(lists) => (lists, None),
+        Err(none) => (Vec::new(), Some(none)),
+    };
+    let expect = Expectation { revocation_lists, ..expect.clone() };
+    match shown.prove(&expect, now) {
+        Ok(server_client::Proven { server, connection }) => {
+            Ok(Proven { connection, server, no_list })
+        }
+        // Without a list nothing is revoked; that step refused because it needs one.
+        Err(ServerRefused::Evidence(refusal)) if refusal.step == Step::Revocation => Err(no_list
+            .map_or(ServerError::Refused(ServerRefused::Evidence(refusal)), ServerError::NoList)),
+        Err(refused) => Err(ServerError::Refused(refused)),
+    }
 }
 
 impl Proven {
+    /// Why nobody knows whether the server's processor is revoked, if the manifest permits that nobody does.
+    #[must_use]
+    pub fn unknown_revocation(&self) -> Option<String> {
+        let (VerifiedServer::Confirmed(server) | VerifiedServer::Unconfirmed(server)) =
+            &self.server;
+        match (server.report().hardware().revocation(), &self.no_list) {
+            (RevocationStatus::NotRevoked { .. }, _) => None,
+            (RevocationStatus::Unknown(_), None) => Some("no list is of use".to_owned()),
+            (RevocationStatus::Unknown(_), Some(NoList::Kds(error))) => Some(error.to_string()),
+            (RevocationStatus::Unknown(_), Some(none @ NoList::Product)) => Some(none.to_string()),
+        }
+    }
+
     /// The certificate chain that the proven server showed, DER.
     #[must_use]
     pub fn chain(&self) -> Vec<Vec<u8>> {

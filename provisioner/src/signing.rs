@@ -427,6 +427,7 @@ mod tests {
         let target = Target {
             manifest: folder().join("dev.toml"),
             json: false,
+            crl: Vec::new(),
             auth: None,
             service_principal: Some(state.path().join("none.json")),
             signers: Vec::new(),

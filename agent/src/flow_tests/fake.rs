@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::Config;
+use crate::{Config, Lists};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use evidence::{HostData, RawEvidence, Sha256};
@@ -51,6 +51,8 @@ pub(super) struct Fake {
     pub(super) head: Head,
     pub(super) identity: Identity,
     pub(super) confirmed: bool,
+    /// What the manifest says of revocation lists.
+    pub(super) crl: &'static str,
     /// What the statement says the exporter is, if not the connection's.
     pub(super) exporter: Option<[u8; 32]>,
     /// Refusals to be given first, one a request to this path.
@@ -81,6 +83,7 @@ impl Fake {
             head: Head { n: 4, hash: Sha256::of(b"head") },
             identity: Identity { public_key: public(&key()) },
             confirmed: true,
+            crl: "require",
             exporter: None,
             refusals: Vec::new(),
             secrets: vec![("demo/db-password", "hunter2"), ("demo/tls-key", "pem")],
@@ -183,7 +186,9 @@ impl Fake {
     fn evidence(&self, request: &EvidenceRequest, exporter: [u8; 32]) -> EvidenceAnswer {
         let boot_key = key();
         let runtime_data = RuntimeData::new(&[0xc5; 256], &[1, 0, 1], &public(&boot_key)).unwrap();
-        let toml = dev_toml().replace("name = \"dev\"", &format!("name = \"{}\"", self.deployment));
+        let toml = dev_toml()
+            .replace("name = \"dev\"", &format!("name = \"{}\"", self.deployment))
+            .replace("crl = \"require\"", &format!("crl = \"{}\"", self.crl));
         let revision = Manifest::parse("dev.toml", &toml).unwrap().deployment().revision;
         let body = ManifestBody { version: 1, deployment: self.deployment.clone(), revision, toml };
         let manifest = sign(SignerName::Second, |certificate| body.prepare(certificate).unwrap());
@@ -260,6 +265,18 @@ impl Fake {
             Exchange { deployment: &self.deployment, identity: self.identity.id(), challenge };
         seal(exchange, to, &body).unwrap()
     }
+}
+
+/// A revocation list in force that revokes nothing.
+pub(super) fn lists() -> Lists {
+    lists_of(&[])
+}
+
+/// One that revokes these.
+pub(super) fn lists_of(revoked: &[u64]) -> Lists {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let product = forged_root::Product::Milan;
+    Lists::Given(vec![forged_root::amd_crl(product, revoked, NOW - hour, NOW + hour)])
 }
 
 /// A configuration for the server at this address, with the dev deployment's signers and roots.

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::endorsement::KnownEndorsement;
 use crate::hardware::Chain;
-use crate::revocation::RevocationList;
+use crate::revocation::Content;
 use crate::{
     Anchors, Binding, Policy, RawEvidence, RawVmEvidence, Refusal, ReportPolicy, Sha256,
     VerifiedReport, VerifiedSnp, VerifiedVm, VmBinding, VmPolicy, verify, vm,
@@ -124,7 +124,7 @@ pub(crate) struct Cache {
     /// By the digest of the message.
     pub(crate) endorsements: Known<KnownEndorsement>,
     /// By the digests of the list and its root.
-    pub(crate) lists: Known<RevocationList>,
+    pub(crate) lists: Known<Content>,
 }
 
 impl Cache {

@@ -289,10 +289,22 @@ impl Authority {
 /// Checks what the signature does not cover and `x509-parser` reads leniently: the outer sequence, the second copy of the
 /// signature algorithm, and the bit string. So a certificate has one encoding, and its digest names it.
 fn shell(der: &[u8]) -> Option<()> {
-    let (certificate, rest) = element(der, SEQUENCE)?;
-    let (signed, after) = element(certificate, SEQUENCE)?;
-    let (_version, fields) = element(signed, VERSION)?;
-    let (_serial, fields) = element(fields, INTEGER)?;
+    shell_around(der, |signed| {
+        let (_version, fields) = element(signed, VERSION)?;
+        element(fields, INTEGER).map(|(_serial, fields)| fields)
+    })
+}
+
+/// The same of a revocation list.
+pub(crate) fn list_shell(der: &[u8]) -> Option<()> {
+    shell_around(der, |signed| element(signed, INTEGER).map(|(_version, fields)| fields))
+}
+
+/// `algorithm` leads from the signed part to the first copy of the signature algorithm.
+fn shell_around(der: &[u8], algorithm: fn(&[u8]) -> Option<&[u8]>) -> Option<()> {
+    let (whole, rest) = element(der, SEQUENCE)?;
+    let (signed, after) = element(whole, SEQUENCE)?;
+    let fields = algorithm(signed)?;
     let (signature, end) = element(after.strip_prefix(raw_element(fields)?)?, BIT_STRING)?;
     (rest.is_empty() && end.is_empty() && signature.first() == Some(&0)).then_some(())
 }

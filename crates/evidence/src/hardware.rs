@@ -226,7 +226,7 @@ pub(crate) fn at(step: Step) -> impl Fn(Fault) -> Refusal {
     move |(expected, found)| step.refuse(expected, found)
 }
 
-fn read_pem(text: &str) -> Result<Vec<Pem>, Fault> {
+pub(crate) fn read_pem(text: &str) -> Result<Vec<Pem>, Fault> {
     if text.len() > MAX_PEM {
         return Err((format!("at most {MAX_PEM} bytes of certificates"), text.len().to_string()));
     }

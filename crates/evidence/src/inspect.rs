@@ -62,6 +62,10 @@ pub struct EndorsementView {
 pub struct RevocationListView {
     /// The whole name of its issuer.
     pub issuer: String,
+    /// Its number, if it has one.
+    pub number: Option<String>,
+    /// From when it is in force.
+    pub from: String,
     /// Until when it is in force.
     pub until: Timestamp,
     /// The serial numbers that it names, in hex.
@@ -113,6 +117,8 @@ pub fn revocation_list(der: &[u8]) -> Result<RevocationListView, Unreadable> {
         .map_err(|found| ("a revocation list".to_owned(), found.to_owned()))?;
     Ok(RevocationListView {
         issuer,
+        number: list.number().map(ToString::to_string),
+        from: list.from(),
         until: list.until(),
         revoked: list.revoked().map(|serial| serial.to_str_radix(16)).collect(),
     })

@@ -52,7 +52,7 @@ pub use product::{Product, UnknownProduct};
 pub use raw::{RawEvidence, SecurityContextError, certificates_from_thim};
 pub use refusal::{Kind, Refusal, Step};
 pub use report::{Cpuid, FirmwareVersion, Report, ReportError};
-pub use revocation::{Absence, Revocation, RevocationStatus};
+pub use revocation::{Absence, ListRefused, Revocation, RevocationList, RevocationStatus};
 pub use tcb::{BelowFloor, Tcb, TcbBytes, TcbComponent, TcbFloor};
 pub use verify::{VerifiedReport, VerifiedSnp, verify, verify_snp};
 pub use vm::{

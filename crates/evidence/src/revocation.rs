@@ -3,8 +3,11 @@
 //! Wire layout: CertificateList of RFC 5280, section 5.1, signed by the product's root with RSA-PSS and SHA-384, as
 //! <https://kdsintf.amd.com/vcek/v1/Milan/crl> (and Genoa, Turin) serves it.
 //! A list names revoked authorities; VEKs all have the serial number zero and cannot be named.
-//! A list that is not signed by the chain's root, is not in force, or has a critical extension is as good as none.
+//! A list that is not signed by the chain's root or has a critical extension is as good as none, and what a list that was
+//! signed revokes stays revoked, however old it is. Whoever keeps lists keeps [`RevocationList`]s: they were verified, and
+//! [`RevocationList::replaces`] says which is the newer.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +21,8 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::cache::Cache;
-use crate::certificate::Authority;
-use crate::{Refusal, Sha256, Step};
+use crate::certificate::{Authority, Certificate, list_shell};
+use crate::{Anchors, Product, Refusal, Sha256, Step, hardware};
 
 /// What is known about revoked authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +59,120 @@ pub enum RevocationStatus {
     Unknown(Absence),
 }
 
-/// What a list says, once its root's signature on it has been verified.
+/// A list that a pinned root has signed; made only by [`RevocationList::verify`].
 #[derive(Debug)]
-pub(crate) struct RevocationList {
+pub struct RevocationList {
+    der: Vec<u8>,
+    content: Content,
+}
+
+/// Why a list is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListRefused {
+    /// None of the certificates is the product's pinned root.
+    #[error("expected the pinned root of {0} among the certificates, found none")]
+    Root(Product),
+    /// It is not a list of that root.
+    #[error("expected a revocation list by the root of {product}, found {found}")]
+    List {
+        /// Whose root.
+        product: Product,
+        /// What was found instead.
+        found: &'static str,
+    },
+    /// It is from the future.
+    #[error("expected a revocation list that is in force already, found one from {from}")]
+    Early {
+        /// When it will be.
+        from: String,
+    },
+    /// A newer one is known.
+    #[error("expected a revocation list not older than {held}, found {found}")]
+    Older {
+        /// The one that is held.
+        held: String,
+        /// The one that was offered.
+        found: String,
+    },
+}
+
+impl RevocationList {
+    /// Verifies a list of a product's root.
+    ///
+    /// 1. One of `certificates`, PEM, is a pinned root, is the product's, and is valid at `now`.
+    /// 2. The list can be read and has what a list of AMD's has: an end, and no critical extension.
+    /// 3. That root is its issuer and signed it.
+    /// 4. It is not from the future. It may have run out: what it revokes stays revoked.
+    ///
+    /// # Errors
+    /// The first that does not hold.
+    pub fn verify(
+        anchors: &Anchors,
+        product: Product,
+        certificates: &str,
+        der: &[u8],
+        now: Timestamp,
+    ) -> Result<Self, ListRefused> {
+        let name = format!("ARK-{}", product.amd_name());
+        let pems = hardware::read_pem(certificates).unwrap_or_default();
+        let root = pems
+            .iter()
+            .filter_map(|pem| Certificate::parse(&pem.contents).ok())
+            .find(|root| {
+                anchors.amd_roots().contains(&root.sha256())
+                    && root.common_name() == Some(&name)
+                    && root.valid_at(now, "the time").is_ok()
+            })
+            .ok_or(ListRefused::Root(product))?;
+        let content = read(der, &root.authority()).map_err(|unusable| ListRefused::List {
+            product,
+            found: match unusable {
+                Unusable::OfAnother => "one of another issuer",
+                Unusable::Because(why) => why,
+            },
+        })?;
+        if content.from > now.as_second() {
+            return Err(ListRefused::Early { from: time_text(content.from) });
+        }
+        Ok(Self { der: der.to_vec(), content })
+    }
+
+    /// Shows that this list may take the place of `held`: it is not older, by the CRL number where both have one, else
+    /// by when they were made.
+    ///
+    /// # Errors
+    /// It is older.
+    pub fn replaces(&self, held: &Self) -> Result<(), ListRefused> {
+        let (new, old) = (&self.content, &held.content);
+        let numbers = match (&new.number, &old.number) {
+            (Some(new), Some(old)) => new.cmp(old),
+            (None, _) | (_, None) => Ordering::Equal,
+        };
+        match numbers.then(new.from.cmp(&old.from)) {
+            Ordering::Less => {
+                Err(ListRefused::Older { held: old.to_string(), found: new.to_string() })
+            }
+            Ordering::Equal | Ordering::Greater => Ok(()),
+        }
+    }
+
+    /// The list as it was signed.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Until when it is in force.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        self.content.until
+    }
+}
+
+/// What a list says.
+#[derive(Debug)]
+pub(crate) struct Content {
+    number: Option<BigUint>,
     from: i64,
     until: Timestamp,
     revoked: BTreeSet<BigUint>,
@@ -78,34 +192,37 @@ pub(crate) fn check(
         Revocation::Absent(why) => return Ok(RevocationStatus::Unknown(*why)),
     };
     let name = root.common_name().unwrap_or("the root");
-    let refuse = |found: &dyn fmt::Display| {
-        Step::Revocation.refuse(format_args!("a revocation list by {name}, in force"), found)
-    };
-    let mut fault = refuse(&"none");
+    let mut fault = "none";
+    let mut until = None;
+    // All of them: a list that revokes nothing must not hide one that does.
     for der in lists {
-        let list = match known(cache, der, root).and_then(|list| age.admit(list)) {
+        let list = match known(cache, der, root) {
             Ok(list) => list,
             Err(Unusable::OfAnother) => continue,
             Err(Unusable::Because(why)) => {
-                fault = refuse(&why);
+                fault = why;
                 continue;
             }
         };
-        let revoked = [authority, root]
-            .into_iter()
-            .find(|certificate| list.revoked.contains(certificate.serial()));
-        return match revoked {
-            None => Ok(RevocationStatus::NotRevoked { until: list.until }),
-            Some(certificate) => {
-                let label = certificate.common_name().unwrap_or("an authority");
-                Err(Step::Revocation
-                    .refuse("authorities that are not revoked", format_args!("{label}, revoked")))
-            }
-        };
+        let mut authorities = [authority, root].into_iter();
+        if let Some(revoked) = authorities.find(|found| list.revoked.contains(found.serial())) {
+            let label = revoked.common_name().unwrap_or("an authority");
+            return Err(Step::Revocation
+                .refuse("authorities that are not revoked", format_args!("{label}, revoked")));
+        }
+        if age.admits(&list) {
+            until = until.max(Some(list.until));
+        } else {
+            fault = "one that is not in force";
+        }
     }
-    match revocation {
-        Revocation::Required(_) => Err(fault),
-        Revocation::IfPresent(_) | Revocation::Absent(_) => {
+    match (until, revocation) {
+        (Some(until), _) => Ok(RevocationStatus::NotRevoked { until }),
+        (None, Revocation::Required(_)) => {
+            Err(Step::Revocation
+                .refuse(format_args!("a revocation list by {name}, in force"), fault))
+        }
+        (None, Revocation::IfPresent(_) | Revocation::Absent(_)) => {
             Ok(RevocationStatus::Unknown(Absence::Unavailable))
         }
     }
@@ -121,14 +238,10 @@ enum Age {
 }
 
 impl Age {
-    fn admit(self, list: Arc<RevocationList>) -> Result<Arc<RevocationList>, Unusable> {
+    fn admits(self, list: &Content) -> bool {
         match self {
-            Self::InForce(now)
-                if !(list.from..=list.until.as_second()).contains(&now.as_second()) =>
-            {
-                Err(Unusable::Because("one that is not in force"))
-            }
-            Self::InForce(_) | Self::Any => Ok(list),
+            Self::InForce(now) => (list.from..=list.until.as_second()).contains(&now.as_second()),
+            Self::Any => true,
         }
     }
 }
@@ -142,11 +255,7 @@ enum Unusable {
 }
 
 /// Reads a list that may have been read before.
-fn known(
-    cache: Option<&Cache>,
-    der: &[u8],
-    root: &Authority,
-) -> Result<Arc<RevocationList>, Unusable> {
+fn known(cache: Option<&Cache>, der: &[u8], root: &Authority) -> Result<Arc<Content>, Unusable> {
     let Some(Cache { lists, .. }) = cache else {
         return read(der, root).map(Arc::new);
     };
@@ -159,7 +268,7 @@ fn known(
     Ok(list)
 }
 
-fn read(der: &[u8], root: &Authority) -> Result<RevocationList, Unusable> {
+fn read(der: &[u8], root: &Authority) -> Result<Content, Unusable> {
     let list = parse(der).map_err(Unusable::Because)?;
     if !root.is_named(list.issuer()) {
         return Err(Unusable::OfAnother);
@@ -179,7 +288,7 @@ fn read(der: &[u8], root: &Authority) -> Result<RevocationList, Unusable> {
 }
 
 /// Reads a list for people: its issuer and what it says, without a look at its signature.
-pub(crate) fn look(der: &[u8]) -> Result<(String, RevocationList), &'static str> {
+pub(crate) fn look(der: &[u8]) -> Result<(String, Content), &'static str> {
     let list = parse(der)?;
     Ok((list.issuer().to_string(), content(&list)?))
 }
@@ -189,12 +298,12 @@ fn parse(der: &[u8]) -> Result<CertificateRevocationList<'_>, &'static str> {
         return Err("one that is too large");
     }
     match CertificateRevocationList::from_der(der) {
-        Ok((&[], list)) => Ok(list),
+        Ok((&[], list)) if list_shell(der).is_some() => Ok(list),
         _ => Err("one that cannot be read"),
     }
 }
 
-fn content(list: &CertificateRevocationList<'_>) -> Result<RevocationList, &'static str> {
+fn content(list: &CertificateRevocationList<'_>) -> Result<Content, &'static str> {
     let entries = list.iter_revoked_certificates().flat_map(|entry| entry.extensions());
     if list.extensions().iter().chain(entries).any(|extension| extension.critical) {
         return Err("one with a critical extension");
@@ -203,10 +312,23 @@ fn content(list: &CertificateRevocationList<'_>) -> Result<RevocationList, &'sta
     let until =
         Timestamp::from_second(until.timestamp()).map_err(|_| "one with an end that is no time")?;
     let revoked = list.iter_revoked_certificates().map(|entry| entry.user_certificate.clone());
-    Ok(RevocationList { from: list.last_update().timestamp(), until, revoked: revoked.collect() })
+    Ok(Content {
+        number: list.crl_number().cloned(),
+        from: list.last_update().timestamp(),
+        until,
+        revoked: revoked.collect(),
+    })
 }
 
-impl RevocationList {
+impl Content {
+    pub(crate) fn number(&self) -> Option<&BigUint> {
+        self.number.as_ref()
+    }
+
+    pub(crate) fn from(&self) -> String {
+        time_text(self.from)
+    }
+
     pub(crate) fn until(&self) -> Timestamp {
         self.until
     }
@@ -214,6 +336,20 @@ impl RevocationList {
     pub(crate) fn revoked(&self) -> impl Iterator<Item = &BigUint> {
         self.revoked.iter()
     }
+}
+
+/// For a refusal: which list it is.
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = &self.number {
+            write!(f, "number {number} ")?;
+        }
+        write!(f, "of {}", time_text(self.from))
+    }
+}
+
+fn time_text(second: i64) -> String {
+    Timestamp::from_second(second).map_or("another time".to_owned(), |time| time.to_string())
 }
 
 /// Real ones have less than 2 KB.

@@ -292,11 +292,29 @@ pub fn amd_root_sha256(product: Product) -> [u8; 32] {
     keys::ark(product).sha256()
 }
 
+/// The certificates that AMD's service gives for a product, as PEM: the authority of VCEKs, and the root.
+#[must_use]
+pub fn amd_cert_chain(product: Product) -> String {
+    to_pem(&ask_der(product)) + &to_pem(&ark_der(product))
+}
+
 /// A revocation list of a product's root, as DER. The authorities' serial numbers stand in their certificates: the
 /// product's number (Milan 0, Genoa 1, Turin 2) times 65536, plus 0 for ARK, 1 for ASK, 2 for ASVK.
 #[must_use]
 pub fn amd_crl(
     product: Product,
+    revoked: &[u64],
+    this_update: Timestamp,
+    next_update: Timestamp,
+) -> Vec<u8> {
+    amd_crl_numbered(product, Some(1), revoked, this_update, next_update)
+}
+
+/// [`amd_crl`] with this CRL number, or without one.
+#[must_use]
+pub fn amd_crl_numbered(
+    product: Product,
+    number: Option<u64>,
     revoked: &[u64],
     this_update: Timestamp,
     next_update: Timestamp,
@@ -308,7 +326,13 @@ pub fn amd_crl(
         .collect();
     // An empty list of entries is left out, as RFC 5280 demands.
     let entries = if entries.is_empty() { Vec::new() } else { der::sequence(&entries) };
-    let number = der::sequence(&[der::oid("2.5.29.20"), der::octets(&der::integer(1))]);
+    let extensions = match number {
+        None => Vec::new(),
+        Some(number) => {
+            let number = der::octets(&der::integer(number));
+            der::explicit(0, &der::sequence(&[der::sequence(&[der::oid("2.5.29.20"), number])]))
+        }
+    };
     let body = der::sequence(&[
         der::integer(1),
         root.algorithm(),
@@ -316,7 +340,7 @@ pub fn amd_crl(
         der::time(this_update),
         der::time(next_update),
         entries,
-        der::explicit(0, &der::sequence(&[number])),
+        extensions,
     ]);
     let signature = der::bits(&root.sign(&body));
     der::sequence(&[body, root.algorithm(), signature])

@@ -20,7 +20,10 @@ mod tls;
 mod uvm;
 pub mod vm;
 
-pub use amd::{Chip, VekCertificate, amd_crl, amd_root_sha256, ark_der, ask_der, asvk_der};
+pub use amd::{
+    Chip, VekCertificate, amd_cert_chain, amd_crl, amd_crl_numbered, amd_root_sha256, ark_der,
+    ask_der, asvk_der,
+};
 pub use product::{Product, Tcb};
 pub use report::ReportFields;
 pub use signers::{Signer, SignerName, signer};

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::rand::SecureRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, UnparsedPublicKey};
-use evidence::{Allowed, Anchors, RawEvidence, Sha256, VerifiedReport};
+use evidence::{Allowed, Anchors, Product, RawEvidence, Sha256, VerifiedReport, inspect};
 use jiff::Timestamp;
 use manifest::Manifest;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,15 @@ pub struct EvidenceAnswer {
     /// ECDSA P-256 SHA-256 by the boot key over the canonical JSON of `statement`, r ‖ s.
     #[serde(with = "crate::b64")]
     pub signature: Vec<u8>,
+}
+
+impl EvidenceAnswer {
+    /// The product of the server's processor, as unverified certificates say: which revocation list to ask AMD for.
+    #[must_use]
+    pub fn claimed_product(&self) -> Option<Product> {
+        let views = inspect::certificates(&self.evidence.certificates).ok()?;
+        views.into_iter().find_map(|view| view.vek).map(|vek| vek.product)
+    }
 }
 
 /// What a server says of itself, on one connection, to one nonce.
@@ -118,6 +127,8 @@ pub struct Expectation {
     pub signers: BTreeSet<SignerId>,
     /// The roots of the hardware's evidence.
     pub anchors: Anchors,
+    /// AMD's revocation lists that are at hand, as DER; the manifest says whether the server's processor needs one.
+    pub revocation_lists: Vec<Vec<u8>>,
     /// A manifest of a lower revision is refused.
     pub minimum_revision: u64,
     /// A bundle of a lower serial is refused.
@@ -196,7 +207,8 @@ impl Server {
 /// 2. the manifest likewise, and its revision is not below the minimum, nor below the bundle's;
 /// 3. the runtime data are a release key and a boot key;
 /// 4. the evidence satisfies the manifest's demands on the server under `anchors`, binds the
-///    runtime data, and its HOST_DATA is one that the bundle permits;
+///    runtime data, its HOST_DATA is one that the bundle permits, and no revocation list that is at hand names its
+///    authorities; where the manifest demands a list, there is one in force;
 /// 5. the statement is signed by the boot key, for this purpose, nonce and connection;
 /// 6. the statement is about the bundle and the manifest that were shown;
 /// 7. the store identity in the statement is the bundle's, where the bundle names one.
@@ -227,8 +239,9 @@ pub fn verify(
 
     let runtime_data = RuntimeData::parse(&answer.runtime_data)?;
 
-    let policy =
-        manifest.manifest().attestation().server.policy(Allowed::Only(body.host_data.clone()));
+    let attestation = manifest.manifest().attestation();
+    let mut policy = attestation.server.policy(Allowed::Only(body.host_data.clone()));
+    policy.report.revocation = attestation.revocation(expect.revocation_lists.clone());
     let report =
         evidence::verify(&policy, &expect.anchors, &answer.evidence, &runtime_data.binding(), now)?;
 

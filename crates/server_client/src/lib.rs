@@ -3,9 +3,10 @@
 //! Agents and admin tools use it. It trusts nothing that the network says: any TLS certificate is
 //! accepted, because a certificate proves nothing about an enclave. What counts is that the
 //! server's statement, signed by a key that the hardware vouches for, names the exporter of this
-//! very connection ([`protocol::server_evidence`]). So there are two types: an [`Unproven`]
-//! connection can do nothing but [`Unproven::prove`], which consumes it; a [`Connection`] is made
-//! there and nowhere else, and is lost, with its proof, when it breaks.
+//! very connection ([`protocol::server_evidence`]). So there are three types: an [`Unproven`]
+//! connection can do nothing but [`Unproven::ask`], what it [`Shown`] nothing but [`Shown::prove`],
+//! and each consumes it; a [`Connection`] is made there and nowhere else, and is lost, with its
+//! proof, when it breaks.
 //!
 //! Answers are read up to a fixed size, within a fixed time, and only as JSON of the type asked for.
 
@@ -39,6 +40,14 @@ pub struct Unproven {
     exporter: [u8; 32],
     certificates: Vec<CertificateDer<'static>>,
     wire: Wire,
+}
+
+/// A connection on which somebody showed evidence, which nobody has judged yet.
+#[derive(Debug)]
+pub struct Shown {
+    unproven: Unproven,
+    nonce: Nonce,
+    answer: EvidenceAnswer,
 }
 
 /// A connection to a server that proved, on it, which server it is.
@@ -89,24 +98,28 @@ impl Unproven {
     /// Demands the server's evidence for `nonce`, which must be fresh, on this connection.
     ///
     /// # Errors
-    /// The server gives none, or it is not what `expect` says.
-    pub async fn prove(
-        mut self,
-        expect: &Expectation,
-        nonce: Nonce,
-        now: Timestamp,
-    ) -> Result<Proven, ProveError> {
+    /// The server gives none.
+    pub async fn ask(mut self, nonce: Nonce) -> Result<Shown, CallError> {
         let request = EvidenceRequest { version: 1, nonce };
-        let answer: EvidenceAnswer =
-            self.wire.post(EVIDENCE, &request).await.map_err(ProveError::Call)?;
-        let server = protocol::server_evidence::verify(
-            expect,
-            &answer,
-            &request.nonce,
-            &self.exporter,
-            now,
-        )?;
-        let Self { certificates, wire, .. } = self;
+        let answer = self.wire.post(EVIDENCE, &request).await?;
+        Ok(Shown { unproven: self, nonce, answer })
+    }
+}
+
+impl Shown {
+    /// What the server showed. It proves nothing yet; it says which collateral is needed.
+    #[must_use]
+    pub const fn answer(&self) -> &EvidenceAnswer {
+        &self.answer
+    }
+
+    /// Believes the server if what it showed is what `expect` says.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn prove(self, expect: &Expectation, now: Timestamp) -> Result<Proven, ServerRefused> {
+        let Self { unproven: Unproven { exporter, certificates, wire }, nonce, answer } = self;
+        let server = protocol::server_evidence::verify(expect, &answer, &nonce, &exporter, now)?;
         Ok(Proven { server, connection: Connection { certificates, wire } })
     }
 }
@@ -167,17 +180,6 @@ pub enum ConnectError {
     /// It took too long.
     #[error("no connection to the server within {} seconds", PATIENCE.as_secs())]
     TimedOut,
-}
-
-/// Why a server has not proved itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ProveError {
-    /// It gave no evidence.
-    #[error("asking the server for its evidence")]
-    Call(#[source] CallError),
-    /// It is not the server that was asked for.
-    #[error("the server is not the one that is expected")]
-    Untrusted(#[from] ServerRefused),
 }
 
 const EVIDENCE: &str = "/vouchsafe/v1/evidence";

@@ -1,11 +1,9 @@
 //! A peer that speaks TLS and says one thing. What a server that proves itself looks like is tested
 //! with the agent.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use evidence::{Anchors, Sha256};
 use protocol::attest::RefusalCode;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -49,20 +47,9 @@ async fn peer(version: &'static SupportedProtocolVersion, answer: String) -> Soc
 }
 
 async fn prove(answer: String) -> CallError {
-    let expect = Expectation {
-        deployment: "dev".into(),
-        signers: BTreeSet::new(),
-        anchors: Anchors::insecure([Sha256::of(b"a")], Sha256::of(b"u")),
-        minimum_revision: 1,
-        minimum_serial: 1,
-    };
     let address = Address::from(peer(&TLS13, answer).await);
     let unproven = Unproven::connect(&address).await.unwrap();
-    let now = Timestamp::constant(1_795_000_000, 0);
-    match unproven.prove(&expect, Nonce([1; 32]), now).await {
-        Err(ProveError::Call(error)) => error,
-        other => panic!("{other:?}"),
-    }
+    unproven.ask(Nonce([1; 32])).await.unwrap_err()
 }
 
 fn http(status: &str, body: &str) -> String {

@@ -20,6 +20,7 @@ use crate::inventory::reading::{fetch, id};
 use crate::lock::{self, Lock};
 use crate::progress::Step;
 use crate::record::Record;
+use crate::revocation::Lists;
 use crate::server::{self, Health, Proven, ServerError};
 use crate::{state, tls};
 
@@ -95,6 +96,8 @@ pub(crate) fn expectation(
         deployment: deployment.name().to_owned(),
         signers: rendered.trust_root.signers().clone(),
         anchors: deployment.manifest.anchors(),
+        // Whose list is needed is known once the server has shown its certificates.
+        revocation_lists: Vec::new(),
         minimum_revision: deployment.manifest.deployment().revision,
         minimum_serial: serial,
     }
@@ -107,9 +110,10 @@ pub(crate) fn expectation(
 pub(crate) async fn prove(
     address: SocketAddr,
     expect: &Expectation,
+    lists: &Lists,
     now: Timestamp,
 ) -> Result<Proven, ServerError> {
-    server::prove(address, expect, now, &SystemRandom::new()).await
+    server::prove(address, expect, lists, now, &SystemRandom::new()).await
 }
 
 /// Tries until a server proves itself and is as is asked.
@@ -135,14 +139,26 @@ pub(crate) async fn wait(
         match address(deployment, cloud, rendered).await? {
             None => step.note("waiting for an address"),
             Some(address) => {
-                match prove(address, expect, clock()).await {
-                    Ok(proven) if good(&proven.server) => return Ok(proven),
+                match prove(address, expect, &cloud.lists, clock()).await {
+                    Ok(proven) if good(&proven.server) => {
+                        if let Some(why) = proven.unknown_revocation() {
+                            step.note(&format!("{UNKNOWN}: {why}"));
+                        }
+                        return Ok(proven);
+                    }
                     Ok(_) => step.note("waiting until the server has read the signed bundle"),
                     // What it has yet to read is no reason to give up; anything else is another server.
                     Err(ServerError::Refused(ServerRefused::Old { what, found, minimum })) => {
                         step.note(&format!("waiting for {what} {minimum}, it has {found}"));
                         last =
                             Some(ServerError::Refused(ServerRefused::Old { what, found, minimum }));
+                    }
+                    Err(error @ ServerError::NoList(_)) => {
+                        return Err(Failure::of(
+                            "verifying the server's evidence",
+                            error,
+                            "permit connections to kdsintf.amd.com, or give a list with --crl",
+                        ));
                     }
                     Err(error) if error.may_pass() => {
                         step.note("waiting for the server to answer");
@@ -233,6 +249,7 @@ async fn logs(cloud: &Cloud, rendered: &Rendered) -> String {
     out
 }
 
+const UNKNOWN: &str = "whether the server's processor is revoked is unknown";
 const SERVER_PORT: u16 = 8200;
 const POLL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(15 * 60);

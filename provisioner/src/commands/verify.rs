@@ -9,7 +9,7 @@ use crate::apply::{address, expectation, prove};
 use crate::cli::Target;
 use crate::failure::{Exit, Failure};
 use crate::plan::Outcome;
-use crate::server::{Health, Proven, ServerError};
+use crate::server::{Health, Proven};
 use crate::show;
 use crate::verify::{Check, checks};
 
@@ -27,13 +27,19 @@ pub(super) async fn verify(target: &Target, clock: fn() -> Timestamp) -> Result<
     let expect = expectation(&scene.deployment, &scene.rendered, serial);
     let address = address(&scene.deployment, &scene.cloud, &scene.rendered).await?;
     let proven = match address {
-        Some(address) => prove(address, &expect, clock()).await.map_err(said),
+        Some(address) => {
+            prove(address, &expect, &scene.cloud.lists, clock()).await.map_err(|error| said(&error))
+        }
         None => Err("the container group has no address".to_owned()),
     };
     match proven {
         Err(why) => results.push(Check::bad("the server proves itself", why)),
         Ok(proven) => {
             results.push(Check::good("the server proves itself"));
+            results.push(Check::good(match proven.unknown_revocation() {
+                None => "its processor's authorities are not revoked".to_owned(),
+                Some(why) => format!("the manifest permits that revocations are unknown: {why}"),
+            }));
             results.extend(server(proven, &scene, &local.lock).await);
         }
     }
@@ -61,7 +67,7 @@ async fn server(mut proven: Proven, scene: &Scene, lock: &Option<crate::lock::Lo
         Ok(Health::Not { status }) => {
             Check::bad("the server serves", format!("its health is {status}"))
         }
-        Err(error) => Check::bad("the server serves", said(error)),
+        Err(error) => Check::bad("the server serves", said(&error)),
     };
     let certificate = proven.chain().first().map(|der| Sha256::of(der));
     let mut results = vec![health];
@@ -75,9 +81,9 @@ async fn server(mut proven: Proven, scene: &Scene, lock: &Option<crate::lock::Lo
     results
 }
 
-fn said(error: ServerError) -> String {
+fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = error.source();
     while let Some(next) = cause {
         text.push_str(": ");
         text.push_str(&next.to_string());

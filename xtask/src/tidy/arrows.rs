@@ -38,7 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("agent", &["attester", "evidence", "manifest", "protocol", "server_client", "store"]),
+    ("agent", &["attester", "azure", "evidence", "manifest", "protocol", "server_client", "store"]),
     ("xtask", &[]),
     ("e2e", &[]),
     ("golden", &[]),

@@ -4,6 +4,7 @@ mod cache;
 mod corpus;
 mod fields;
 mod mutations;
+mod revocation;
 mod steps;
 mod vm;
 

@@ -13,9 +13,9 @@ use crate::server_evidence::{
 use crate::signed_manifest::{self, ManifestBody, SignedManifest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use evidence::{HostData, RawEvidence, Sha256};
+use evidence::{Absence, HostData, Product, RawEvidence, RevocationStatus, Sha256, Step};
 use forged_root::{Chip, Form, SignerName, UVM_MEASUREMENT, UVM_SVN};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use manifest::Manifest;
 
 const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
@@ -158,11 +158,26 @@ impl Fixture {
 }
 
 fn check(answer: &EvidenceAnswer) -> Result<VerifiedServer, ServerRefused> {
+    check_with(vec![list(&[], HOUR)], answer)
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// A revocation list of the product of the fixture's processor, in force until then from now.
+fn list(revoked: &[u64], until: SignedDuration) -> Vec<u8> {
+    forged_root::amd_crl(forged_root::Product::Milan, revoked, NOW - HOUR - HOUR, NOW + until)
+}
+
+fn check_with(
+    revocation_lists: Vec<Vec<u8>>,
+    answer: &EvidenceAnswer,
+) -> Result<VerifiedServer, ServerRefused> {
     let anchors = Manifest::parse("dev.toml", &manifest_toml()).unwrap().anchors();
     let expect = Expectation {
         deployment: "dev".into(),
         signers: signers(),
         anchors,
+        revocation_lists,
         minimum_revision: 1,
         minimum_serial: 3,
     };
@@ -190,6 +205,54 @@ fn a_server_whose_store_nobody_confirmed_is_not_confirmed() {
     let mut fixture = Fixture::new();
     fixture.bundle.identity = None;
     assert!(matches!(fixture.judge().unwrap().confirmed(), Err(ServerRefused::Unconfirmed)));
+}
+
+fn of_revocation(outcome: Result<VerifiedServer, ServerRefused>) -> String {
+    match outcome {
+        Err(ServerRefused::Evidence(refusal)) if refusal.step == Step::Revocation => refusal.found,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rejects_a_server_under_a_revoked_authority() {
+    // 1 is the serial number of Milan's ASK.
+    for crl in ["require", "if-present"] {
+        let mut fixture = Fixture::new();
+        fixture.manifest.toml =
+            fixture.manifest.toml.replace("crl = \"require\"", &format!("crl = \"{crl}\""));
+        let answer = fixture.answer();
+        let found = of_revocation(check_with(vec![list(&[1], HOUR)], &answer));
+        assert_eq!(found, "SEV-Milan, revoked", "{crl}");
+        assert!(check_with(vec![list(&[7], HOUR)], &answer).is_ok(), "{crl}");
+    }
+}
+
+#[test]
+fn without_a_list_in_force_the_manifest_decides() {
+    let fixture = Fixture::new();
+    assert_eq!(of_revocation(check_with(vec![], &fixture.answer())), "none");
+    let over = || vec![list(&[], -HOUR)];
+    let found = of_revocation(check_with(over(), &fixture.answer()));
+    assert_eq!(found, "one that is not in force");
+
+    let mut fixture = Fixture::new();
+    let toml = &mut fixture.manifest.toml;
+    *toml = toml.replace("crl = \"require\"", "crl = \"if-present\"");
+    let status = |lists| {
+        let server = check_with(lists, &fixture.answer()).unwrap().confirmed().unwrap();
+        server.report().hardware().revocation()
+    };
+    assert_eq!(status(vec![]), RevocationStatus::Unknown(Absence::Unavailable));
+    assert_eq!(status(over()), RevocationStatus::NotRevoked { until: NOW - HOUR });
+}
+
+#[test]
+fn an_answer_says_whose_list_is_needed() {
+    let mut answer = Fixture::new().answer();
+    assert_eq!(answer.claimed_product(), Some(Product::Milan));
+    answer.evidence.certificates = "nothing".into();
+    assert_eq!(answer.claimed_product(), None);
 }
 
 #[test]

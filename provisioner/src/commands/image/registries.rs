@@ -49,6 +49,7 @@ impl Way {
             let target = cli::Target {
                 manifest: manifest.clone(),
                 json: false,
+                crl: Vec::new(),
                 auth: place.auth,
                 service_principal: place.service_principal.clone(),
                 signers: Vec::new(),

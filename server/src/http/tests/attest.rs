@@ -6,7 +6,7 @@ use protocol::attest::{AttestRequest, Challenge, EphemeralKey, WorkloadEvidence,
 use protocol::grant::{EphemeralSecret, Exchange, GrantBody, Sealed};
 use serde_json::{Value, json};
 
-use super::world::{DEV, NOW, World};
+use super::world::{DEV, NOW, World, verified_list};
 
 const ATTEST: &str = "/vouchsafe/v1/attest";
 
@@ -228,9 +228,13 @@ const ASK: u64 = 1;
 async fn with_list(crl: &str, list: Option<Vec<u8>>) -> (u16, String, Value) {
     let world = world().await;
     world.put_in_force(&DEV.replace("crl = \"require\"", &format!("crl = \"{crl}\"")));
+    world.core.revocation.forget();
     // A list of another root says nothing about Milan's.
-    let list = list.unwrap_or_else(|| amd_crl(Product::Genoa, &[], NOW, NOW + HOUR));
-    world.core.revocation.put(evidence::Product::Milan, list);
+    let (product, list) = match list {
+        Some(list) => (evidence::Product::Milan, list),
+        None => (evidence::Product::Genoa, amd_crl(Product::Genoa, &[], NOW, NOW + HOUR)),
+    };
+    world.core.revocation.put(product, verified_list(product, &list)).unwrap();
     let key = EphemeralSecret::generate().unwrap();
     let request = world.request(world.challenge().await, key.public(), |_| {});
     let (status, answer) = send(&world, &request).await;

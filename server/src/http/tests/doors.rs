@@ -65,6 +65,7 @@ async fn the_evidence_is_for_this_connection() {
         deployment: "dev".to_owned(),
         signers: world.core.trust_root.signers().clone(),
         anchors: world.core.verifier.anchors().clone(),
+        revocation_lists: world.core.revocation.all(),
         minimum_revision: 1,
         minimum_serial: 1,
     };
