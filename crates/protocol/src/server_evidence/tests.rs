@@ -296,7 +296,7 @@ fn rejects_a_server_that_the_host_may_debug() {
 fn rejects_software_that_the_bundle_does_not_permit() {
     let fixture = Fixture { host_data: [6; 32], ..Fixture::new() };
     let Err(ServerRefused::Evidence(refusal)) = fixture.judge() else { panic!("accepted") };
-    assert_eq!(refusal.step, evidence::Step::HostData);
+    assert_eq!(refusal.step, Step::HostData);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn rejects_runtime_data_that_the_report_does_not_bind() {
     answer.runtime_data =
         RuntimeData::new(&[0xc5; 256], &[1, 0, 1], &public(&key())).unwrap().bytes().to_vec();
     let Err(ServerRefused::Evidence(refusal)) = check(&answer) else { panic!("accepted") };
-    assert_eq!(refusal.step, evidence::Step::Binding);
+    assert_eq!(refusal.step, Step::Binding);
 }
 
 #[test]
