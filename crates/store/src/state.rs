@@ -1,14 +1,11 @@
 //! The state: the fold of the log, in memory.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeSet, ops::Bound};
 
 use jiff::Timestamp;
 
 use crate::{
-    Entry, Hash, Head, Key, KeyId, Page, Precondition, Transaction, Version, Write,
+    Entry, Head, Key, KeyId, Page, Transaction, Version, Write,
     audit::record_leaf,
     body::Change,
     first::HeaderRef,
@@ -16,8 +13,12 @@ use crate::{
     slot::{Held, Slot},
 };
 
+mod past;
+mod pending;
 mod table;
 
+pub(crate) use past::{AuditPlace, Past};
+pub(crate) use pending::Pending;
 use table::Table;
 
 /// The fold of the log up to its head.
@@ -44,20 +45,6 @@ pub(crate) struct State {
     since: u64,
 }
 
-/// What stays known of a commit that was applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Past {
-    pub(crate) hash: Hash,
-    /// Of its last transaction.
-    pub(crate) version: Version,
-    /// The number of its last audit record, or of the last one before it.
-    pub(crate) audited: u64,
-}
-
-impl Past {
-    pub(crate) const START: Self = Self { hash: Hash::NONE, version: Version::START, audited: 0 };
-}
-
 /// Everything of a state but its keys.
 #[derive(Clone)]
 pub(crate) struct Spine {
@@ -70,15 +57,6 @@ pub(crate) struct Spine {
     pub(crate) floor: u64,
     pub(crate) header: HeaderRef,
     pub(crate) since: u64,
-}
-
-/// A commit that holds audit records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AuditPlace {
-    /// The number of its first record.
-    pub(crate) first: u64,
-    /// Which commit it is.
-    pub(crate) head: Head,
 }
 
 /// The key was not in force after that commit.
@@ -148,24 +126,6 @@ impl State {
         self.head
     }
 
-    /// The hash of commit `n` of this history, if it is kept.
-    pub(crate) fn hash_of(&self, n: u64) -> Option<Hash> {
-        self.past(n).map(|past| past.hash)
-    }
-
-    /// What is known of commit `n`, if it is kept; of the last one before those that are, too.
-    pub(crate) fn past(&self, n: u64) -> Option<Past> {
-        match n.checked_sub(self.floor) {
-            Some(index) => self.past.get(usize::try_from(index).ok()?).copied(),
-            None => (n + 1 == self.floor && n > 0).then_some(self.before),
-        }
-    }
-
-    /// What is known of the commit before `n`.
-    pub(crate) fn past_before(&self, n: u64) -> Option<Past> {
-        if n == self.floor { Some(self.before) } else { self.past(n.checked_sub(1)?) }
-    }
-
     /// The first commit that is kept besides commit 1.
     pub(crate) fn floor(&self) -> u64 {
         self.floor
@@ -216,16 +176,6 @@ impl State {
             Change::Header(header) => (self.header, self.since) = (header, self.head.n),
             Change::Floor(floor) => self.forget(floor.min(self.head.n)),
         }
-    }
-
-    fn forget(&mut self, floor: u64) {
-        let Some(last) = floor.checked_sub(1).filter(|_| floor > self.floor) else { return };
-        let Some(before) = self.past(last) else { return };
-        let gone = usize::try_from(floor - self.floor).unwrap_or(usize::MAX).min(self.past.len());
-        self.past.drain(..gone);
-        self.audit.forget(before.audited);
-        self.before = before;
-        self.floor = floor;
     }
 
     fn apply_one(&mut self, transaction: &Transaction) -> Applied {
@@ -294,29 +244,6 @@ impl State {
         page
     }
 
-    /// The version of each key that `transactions` of the coming commit have touched, on top of the state.
-    pub(crate) fn check(&self, transaction: &Transaction, pending: &Pending) -> Result<(), Key> {
-        for condition in &transaction.preconditions {
-            let key = condition.key();
-            let version = match pending.touched.get(key) {
-                Some(version) => *version,
-                None => self
-                    .keys
-                    .get(key)
-                    .and_then(|(_, slot)| slot.newest())
-                    .map(|(_, version)| version),
-            };
-            let holds = match condition {
-                Precondition::Absent(_) => version.is_none(),
-                Precondition::At(_, required) => version == Some(*required),
-            };
-            if !holds {
-                return Err(key.clone());
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn hold(&mut self) -> Version {
         *self.held.entry(self.version).or_insert(0) += 1;
         self.version
@@ -346,54 +273,10 @@ impl State {
         });
     }
 
-    /// The first `most` commits that hold audit records from number `from` on, as far as they are kept.
-    pub(crate) fn audit_places(&self, from: u64, most: usize) -> Vec<AuditPlace> {
-        let start = self.past.partition_point(|past| past.audited < from);
-        let mut before = match start.checked_sub(1).and_then(|last| self.past.get(last)) {
-            Some(past) => past.audited,
-            None => self.before.audited,
-        };
-        let mut places = Vec::new();
-        for (n, past) in (self.floor..).zip(&self.past).skip(start) {
-            if past.audited > before {
-                if places.len() == most {
-                    break;
-                }
-                let first = before.saturating_add(1);
-                places.push(AuditPlace { first, head: Head { n, hash: past.hash } });
-            }
-            before = past.audited;
-        }
-        places
-    }
-
     /// How many keys are held in memory, deleted ones that a snapshot sees included.
     #[cfg(test)]
     fn slots(&self) -> usize {
         self.keys.len()
-    }
-}
-
-/// The transactions that go into the coming commit, as far as preconditions of the next ones look at them.
-pub(crate) struct Pending {
-    version: Version,
-    touched: BTreeMap<Key, Option<Version>>,
-}
-
-impl Pending {
-    pub(crate) fn after(state: &State) -> Self {
-        Self { version: state.version, touched: BTreeMap::new() }
-    }
-
-    pub(crate) fn add(&mut self, transaction: &Transaction) {
-        self.version = self.version.next();
-        for write in &transaction.writes {
-            match write {
-                Write::Put(key, _) => drop(self.touched.insert(key.clone(), Some(self.version))),
-                Write::Delete(key) => drop(self.touched.insert(key.clone(), None)),
-                Write::Audit(_) => {}
-            }
-        }
     }
 }
 

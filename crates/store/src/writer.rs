@@ -6,22 +6,26 @@
 //!
 //! Changes of the log itself, a new header or a new beginning, are commits of their own.
 
+mod batch;
 mod change;
+mod halt;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use batch::{Batch, Checked, MOST_OF_A_COMMIT, Reply, Waiting, answer, refuse_all, replies};
+use halt::{Halt, Stopped};
+
 use crate::{
-    ChangeError, CommitError, Committed, Damage, Hash, Head, HeaderRef, Key, StorageError,
-    Transaction,
+    ChangeError, CommitError, Committed, Hash, Head, HeaderRef, Transaction,
     body::{Change, Content},
     commit::{Draft, Sealed},
     coverage::Exceeded,
-    keys::{Keys, Unfollowed},
+    keys::Keys,
     log::Sent,
-    state::{Applied, Pending, State},
+    state::{Applied, State},
     store::Shared,
 };
 
@@ -49,10 +53,6 @@ pub(crate) struct Prepared {
     pub(crate) saved: Option<u64>,
 }
 
-type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
-type Changing = (Request, oneshot::Sender<Result<Head, ChangeError>>);
-type Waiting = (Transaction, Reply<(Committed, u64)>);
-
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     /// Sent, with an unknown fate.
@@ -63,41 +63,10 @@ pub(crate) struct Writer {
     pending: Option<Keys>,
 }
 
-/// Why nothing is written any more.
-#[derive(Clone)]
-enum Stopped {
-    /// Found in the log.
-    Damaged(Damage),
-    /// To this generation.
-    Rekeyed(u32),
-}
-
 struct Attempt {
     n: u64,
     bytes: Bytes,
     transactions: Vec<Transaction>,
-}
-
-/// Why nothing can be sent now.
-enum Halt {
-    Stopped(Stopped),
-    Unavailable(StorageError),
-}
-
-impl From<Damage> for Halt {
-    fn from(damage: Damage) -> Self {
-        Self::Stopped(Stopped::Damaged(damage))
-    }
-}
-
-impl From<Unfollowed> for Halt {
-    fn from(fault: Unfollowed) -> Self {
-        match fault {
-            Unfollowed::Damaged(damage) => damage.into(),
-            Unfollowed::Unavailable(fault) => Self::Unavailable(fault),
-            Unfollowed::Rekeyed(generation) => Self::Stopped(Stopped::Rekeyed(generation)),
-        }
-    }
 }
 
 impl Writer {
@@ -171,7 +140,8 @@ impl Writer {
     async fn write(&mut self, mut waiting: Vec<Waiting>) {
         let mut looked = Looked::NotYet;
         loop {
-            let Checked { kept, later, conflicts } = self.check(waiting);
+            let Checked { kept, later, conflicts } =
+                self.shared.read_state(|state| Checked::sort(state, waiting));
             if !conflicts.is_empty() && looked == Looked::NotYet {
                 waiting =
                     conflicts.into_iter().map(|(_, one)| one).chain(kept).chain(later).collect();
@@ -228,32 +198,6 @@ impl Writer {
             }
             looked = Looked::AtTheEnd;
         }
-    }
-
-    /// Refuses what can never be written, and sorts the rest.
-    fn check(&self, waiting: Vec<Waiting>) -> Checked {
-        self.shared.read_state(|state| {
-            let nothing = Pending::after(state);
-            let mut pending = Pending::after(state);
-            let mut checked = Checked::default();
-            for (transaction, reply) in waiting {
-                let size = transaction.size();
-                if transaction.is_empty() {
-                    answer(reply, Err(CommitError::Empty));
-                } else if size > MOST_OF_A_TRANSACTION {
-                    let most = MOST_OF_A_TRANSACTION;
-                    answer(reply, Err(CommitError::TooLarge { size, most }));
-                } else if state.check(&transaction, &pending).is_ok() {
-                    pending.add(&transaction);
-                    checked.kept.push((transaction, reply));
-                } else if let Err(key) = state.check(&transaction, &nothing) {
-                    checked.conflicts.push((key, (transaction, reply)));
-                } else {
-                    checked.later.push((transaction, reply));
-                }
-            }
-            checked
-        })
     }
 
     fn seal(&self, after: Head, content: Content<'_>) -> Result<Bytes, crate::SealError> {
@@ -313,75 +257,6 @@ impl Writer {
             }
         }
     }
-
-    /// Remembers damage, and makes the answer for each who waits.
-    fn explain(&mut self, halt: Halt) -> impl Fn() -> CommitError + use<> {
-        let halt = match halt {
-            Halt::Stopped(stopped) => {
-                match &stopped {
-                    Stopped::Damaged(damage) => {
-                        tracing::error!(%damage, "the log is damaged, no more commits are made");
-                    }
-                    Stopped::Rekeyed(generation) => {
-                        tracing::error!(generation, "rekeyed elsewhere, no more commits are made");
-                    }
-                }
-                self.stopped = Some(stopped.clone());
-                Err(stopped)
-            }
-            Halt::Unavailable(fault) => Ok(Arc::new(fault)),
-        };
-        move || match &halt {
-            Err(Stopped::Damaged(damage)) => CommitError::Damaged(damage.clone()),
-            Err(Stopped::Rekeyed(generation)) => CommitError::Rekeyed { generation: *generation },
-            Ok(fault) => CommitError::Unavailable(Arc::clone(fault)),
-        }
-    }
-}
-
-/// All that waits when the writer looks.
-#[derive(Default)]
-struct Batch {
-    waiting: Vec<Waiting>,
-    refreshes: Vec<Reply<Head>>,
-    size: usize,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.refreshes.is_empty()
-    }
-
-    /// A change is given back: it is made after the others.
-    fn add(&mut self, command: Command) -> Option<Changing> {
-        match command {
-            Command::Commit { transaction, reply } => {
-                self.size = self.size.saturating_add(transaction.size().min(MOST_OF_A_TRANSACTION));
-                self.waiting.push((transaction, reply));
-            }
-            Command::Refresh { reply } => self.refreshes.push(reply),
-            Command::Change { request, reply } => return Some((request, reply)),
-        }
-        None
-    }
-
-    fn refuse(self, fault: impl Fn() -> CommitError) {
-        for reply in self.refreshes {
-            answer(reply, Err(fault()));
-        }
-        refuse_all(self.waiting.into_iter().map(|(_, reply)| reply).collect(), fault);
-    }
-}
-
-/// What can be written now, and what cannot.
-#[derive(Default)]
-struct Checked {
-    /// These go together.
-    kept: Vec<Waiting>,
-    /// In conflict with one of those, and not with the state.
-    later: Vec<Waiting>,
-    /// In conflict with the state, over this key.
-    conflicts: Vec<(Key, Waiting)>,
 }
 
 /// Whether the state was the end of the log at some moment since a batch was taken.
@@ -390,21 +265,3 @@ enum Looked {
     NotYet,
     AtTheEnd,
 }
-
-fn replies(waiting: Vec<Waiting>) -> Vec<Reply<(Committed, u64)>> {
-    waiting.into_iter().map(|(_, reply)| reply).collect()
-}
-
-fn refuse_all<T>(replies: Vec<Reply<T>>, fault: impl Fn() -> CommitError) {
-    for reply in replies {
-        answer(reply, Err(fault()));
-    }
-}
-
-/// A caller who stopped waiting is not told.
-fn answer<T>(reply: Reply<T>, result: Result<T, CommitError>) {
-    drop(reply.send(result));
-}
-
-const MOST_OF_A_TRANSACTION: usize = 4 << 20;
-const MOST_OF_A_COMMIT: usize = 4 << 20;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::Value;
+use crate::{Hash, Value};
 
 fn key(name: &str) -> Key {
     Key::parse(name).unwrap()
