@@ -37,7 +37,7 @@ pub fn snapshot(text: &[u8]) -> Result<(), String> {
     let keyring = crate::keyring::Keyring::example();
     let identity = crate::IdentityId::from(crate::Hash::of(b""));
     let seal = Seal { name, identity, keyring: &keyring };
-    let unopened = seal.open(saved::INDEX, text).err();
+    let unopened = seal.open(saved::INDEX, bytes::Bytes::copy_from_slice(text)).err();
     let mut reader = Reader::new(text);
     let index = reader.sized().map_err(|_| format!("no index; {unopened:?}"))?;
     let mut loading = Loading::parse(name, index).map_err(|fault| fault.to_string())?;

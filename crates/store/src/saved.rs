@@ -121,9 +121,9 @@ impl Seal<'_> {
     }
 
     /// Opens one object.
-    pub(crate) fn open(&self, part: u32, object: &[u8]) -> Result<Zeroizing<Vec<u8>>, Damage> {
+    pub(crate) fn open(&self, part: u32, object: Bytes) -> Result<Zeroizing<Vec<u8>>, Damage> {
         let damage = |what| self.name.damage(what);
-        let form = Form::parse(object).map_err(damage)?;
+        let form = Form::parse(&object).map_err(damage)?;
         if (form.n, form.attempt, form.part) != (self.name.n, self.name.attempt, part) {
             return Err(damage("another one in its place"));
         }
@@ -131,7 +131,10 @@ impl Seal<'_> {
             self.keyring.key(form.key).ok_or(damage("sealed under a key that is not there"))?;
         let header = object.get(..HEADER_LENGTH).ok_or(damage("no header"))?;
         let aad = [self.identity.as_bytes().as_slice(), header].concat();
-        let mut text = seal::open(key.secret(), form.salt, Purpose::Snapshot, &aad, form.sealed)
+        let salt = form.salt;
+        // Where the object lies, if nobody else has it.
+        let sealed = (Vec::from(object), HEADER_LENGTH);
+        let mut text = seal::open_in_place(key.secret(), salt, Purpose::Snapshot, &aad, sealed)
             .map_err(|_| damage("changed, or not written by this store"))?;
         let length = Reader::new(&text).sized().map_err(|_| damage(SHORT))?.len();
         text.drain(..LENGTH_LENGTH);
@@ -146,17 +149,16 @@ pub(crate) fn key_of(object: &[u8]) -> Option<KeyId> {
 }
 
 /// What an object says of itself. It is authentic once the object opens.
-struct Form<'a> {
+struct Form {
     key: KeyId,
     n: u64,
     attempt: [u8; ATTEMPT_LENGTH],
     part: u32,
     salt: Salt,
-    sealed: &'a [u8],
 }
 
-impl<'a> Form<'a> {
-    fn parse(object: &'a [u8]) -> Result<Self, &'static str> {
+impl Form {
+    fn parse(object: &[u8]) -> Result<Self, &'static str> {
         let short = |_| SHORT;
         let mut reader = Reader::new(object);
         if reader.array::<8>().map_err(short)? != MAGIC {
@@ -171,7 +173,6 @@ impl<'a> Form<'a> {
             attempt: *reader.array().map_err(short)?,
             part: reader.u32().map_err(short)?,
             salt: Salt(*reader.array().map_err(short)?),
-            sealed: reader.rest(),
         })
     }
 }

@@ -68,9 +68,21 @@ pub(crate) fn open(
     aad: &[u8],
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    open_in_place(key, salt, purpose, aad, (sealed.to_vec(), 0))
+}
+
+/// As `open`, of what begins somewhere in a buffer, which then holds the text and nothing else.
+pub(crate) fn open_in_place(
+    key: &[u8; 32],
+    salt: Salt,
+    purpose: Purpose,
+    aad: &[u8],
+    (buffer, start): (Vec<u8>, usize),
+) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    let mut text = Zeroizing::new(buffer);
     let key = message_key(key, salt, purpose).map_err(|_| Unopened)?;
-    let mut text = Zeroizing::new(sealed.to_vec());
-    let length = key.open_in_place(nonce(), Aad::from(aad), &mut text).map_err(|_| Unopened)?.len();
+    let opened = key.open_within(nonce(), Aad::from(aad), &mut text, start..);
+    let length = opened.map_err(|_| Unopened)?.len();
     text.truncate(length);
     Ok(text)
 }

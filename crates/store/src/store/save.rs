@@ -273,7 +273,7 @@ async fn read<T: Send + 'static>(
     };
     let index = object(saved::INDEX).await?;
     let mut loading =
-        Loading::parse(name, &Seal { name, identity, keyring }.open(saved::INDEX, &index)?)?;
+        Loading::parse(name, &Seal { name, identity, keyring }.open(saved::INDEX, index.clone())?)?;
     let key = saved::key_of(&index).ok_or(name.damage("no index"))?;
     let parts: Vec<(u32, Hash)> = (1..).zip(loading.parts().iter().copied()).collect();
     let (object, keyring) = (&object, Arc::new(keyring.copy()));
@@ -286,7 +286,7 @@ async fn read<T: Send + 'static>(
                     if Hash::of(&object) != hash {
                         return Err(name.damage("a part is another one"));
                     }
-                    look(name, &Seal { name, identity, keyring: &keyring }.open(part, &object)?)
+                    look(name, &Seal { name, identity, keyring: &keyring }.open(part, object)?)
                 });
                 let opened = opening.await.map_err(|_| name.damage("opening a part broke off"))?;
                 Ok::<_, OpenError>(opened?)
