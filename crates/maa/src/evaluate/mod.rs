@@ -6,8 +6,9 @@
 //! - configuration, authorization and issuance rules apply in this order, each in text order;
 //! - a condition holds if at least one claim of the incoming set passes all its tests, a negated
 //!   one if none does; all claims that pass are what the condition's name means;
-//! - `add` adds to the incoming set, `issue` to the incoming and the outgoing set,
-//!   `issueproperty` to the incoming and the property set; claims that a policy makes have the
+//! - `add` adds to the incoming set, `issue` to the incoming and the outgoing set (in an authorization
+//!   rule to the incoming set only: "no claims can be issued from this section to the response
+//!   token"), `issueproperty` to the incoming and the property set; claims that a policy makes have the
 //!   issuer `AttestationPolicy`; a name that means several claims makes several;
 //! - after the authorization rules, a deny refuses, whatever else happened, and so does a missing
 //!   permit.

@@ -61,7 +61,9 @@ pub(super) fn evaluate(
                             return Err(Refusal::ServiceClaim(claim.kind));
                         }
                         world.push(claim.clone());
-                        issued.push(claim);
+                        if section != Section::Authorization {
+                            issued.push(claim);
+                        }
                     }
                 }
             }

@@ -61,7 +61,7 @@ impl Run {
         for section in Section::ALL {
             for (index, rule) in policy.rules(section).iter().enumerate() {
                 self.trace.steps.push(Step { section, rule: index, outcome: Outcome::Refused });
-                let outcome = self.rule(rule)?;
+                let outcome = self.rule(section, rule)?;
                 if let Some(step) = self.trace.steps.last_mut() {
                     step.outcome = outcome;
                 }
@@ -77,7 +77,7 @@ impl Run {
         Ok(())
     }
 
-    fn rule(&mut self, rule: &Rule) -> Result<Outcome, Refusal> {
+    fn rule(&mut self, section: Section, rule: &Rule) -> Result<Outcome, Refusal> {
         let mut bindings = Bindings::default();
         let mut all = Vec::with_capacity(rule.conditions.len());
         for (index, condition) in rule.conditions.iter().enumerate() {
@@ -104,7 +104,9 @@ impl Run {
                 for claim in &made {
                     self.guard(claim)?;
                 }
-                self.issued.extend(made);
+                if section == Section::Issuance {
+                    self.issued.extend(made);
+                }
             }
             Action::IssueProperty(subject) => {
                 let made = self.make(&bindings, subject)?;

@@ -68,6 +68,80 @@ fn permits_only_if_a_permit_rule_applies() {
 }
 
 #[test]
+fn what_an_authorization_rule_issues_reaches_later_rules_and_no_token() {
+    authorization(
+        "=> issue(type=\"mine\", value=1); [type==\"mine\", issuer==\"AttestationPolicy\"] => permit();",
+        "{}",
+    );
+    authorization(
+        "=> issue(type=\"x-ms-policy-hash\", value=\"mine\"); => permit();",
+        "the policy issues `x-ms-policy-hash`, a claim of the service, with a value of its own",
+    );
+}
+
+/// Each construct that published policies for enclaves, machines and TPMs use, on claims of their kind.
+#[test]
+fn evaluates_what_published_policies_are_made_of() {
+    let evidence = || {
+        ClaimSet::new()
+            .service("x-ms-sgx-is-debuggable", Value::Boolean(false))
+            .service("x-ms-sgx-product-id", Value::Integer(17))
+            .service("x-ms-sgx-svn", Value::Integer(3))
+            .service("x-ms-sgx-mrsigner", Value::Text("5e".repeat(32)))
+            .service("$is-windows", Value::Boolean(false))
+            .service("EV_EFI_Variable_Authority/SHA256/pcr7/0-1/Shim", Value::Text("AB".into()))
+            .service("tpmVersion", Value::Integer(2))
+            .service("events", Value::Text("[true, true]".into()))
+    };
+    let cases = [
+        // An enclave by product and signer; the signer under another name.
+        (
+            "version= 1.0;\r\nauthorizationrules \r\n{\r\n [ type==\"x-ms-sgx-is-debuggable\", value==false ]\r\n && [ type==\"x-ms-sgx-product-id\", value==17 ] && [ type==\"x-ms-sgx-svn\", value>= 0 ] \r\n=> permit();\r\n};\r\nissuancerules {\r\nc:[type==\"x-ms-sgx-svn\"] => issue(type=\"svn\", value=c.value);\r\n};",
+            r#"{"svn":3}"#,
+        ),
+        // A deny before, and two permits for two signers.
+        (
+            "version=1.0;authorizationrules{[type==\"x-ms-sgx-is-debuggable\", value == true] => deny();[type==\"x-ms-sgx-mrsigner\", value==\"a\"] => permit();[ type==\"x-ms-sgx-mrsigner\", value!=\"b\"]=> permit();};",
+            "{}",
+        ),
+        // Properties of the service before, of the token after; a section with a capital letter.
+        (
+            "version = 1.1;\nconfigurationrules\n{\n=> issueproperty (\ntype = \"x-ms-sgx-tcbidentifier\", value = \"11\"\n);\n=> issueproperty(type = \"require_valid_aik_cert\", value = false);\n};\nauthorizationrules { => permit(); };\nIssuancerules { => issueproperty(type=\"report_validity_in_minutes\", value=1440); };",
+            "{}",
+        ),
+        // Types with any signs; a claim made first and asked for later; a claim passed on whole.
+        (
+            "version=1.0;authorizationrules{ [type==\"EV_EFI_Variable_Authority/SHA256/pcr7/0-1/Shim\", value==\"AB\"]\n=> add (type=\"keys-validated\", value=true); [type==\"$is-windows\", value==false] && [type==\"keys-validated\", value==true] => permit(); };issuancerules{ => issue(type = \"token-ver\", value = \"1.0\"); c:[type==\"$is-windows\"] => issue(claim=c); };",
+            r#"{"$is-windows":false,"token-ver":"1.0"}"#,
+        ),
+        // A condition that refers to an earlier one; by issuer and kind of value.
+        (
+            "version=1.0;authorizationrules{ F1:[type==\"tpmVersion\", valueType==\"Integer\"] && C2:[type==\"tpmVersion\" , issuer==\"AttestationService\", value== F1.value ] => permit(); };issuancerules{ [type==\"tpmVersion\", value>=2] => issue(\"modern\", value=true); };",
+            r#"{"modern":true}"#,
+        ),
+        // Sets, absence, and what was not there before.
+        (
+            "version=1.2;\n\nconfigurationrules{\n};\n\nauthorizationrules {\n\t=> permit(); // always\n};\nissuancerules{\nc :[type == \"events\", issuer==\"AttestationService\"] => add(type=\"set\", value=JsonToClaimValue(c.value));c:[type==\"set\", issuer=\"AttestationPolicy\"]=> issue(type=\"all\", value=ContainsOnlyValue(c.value, true));\n![type==\"none\"] => issue(type=\"none\", value=NegateBool(true)); c1:[type==\"all\"] && c2:[type==\"set\"] => issue(type=\"within\", value=IsSubsetOf(c1.value, c2.value));\n\n};//end",
+            r#"{"all":true,"none":false,"within":true}"#,
+        ),
+        // A table of actions has no `issue` here, but a published policy does.
+        (
+            "version=1.2;authorizationrules{ c:[type==\"x-ms-sgx-svn\", issuer==\"AttestationService\", value==3] => issue(type=\"verified\", value=true); c:[type==\"verified\", issuer==\"AttestationPolicy\" , value==true] => permit(); };issuancerules{ };",
+            "{}",
+        ),
+    ];
+    for (text, expected) in cases {
+        let policy = parse(text).unwrap_or_else(|fault| panic!("{fault}"));
+        assert_eq!(parse(&policy.to_string()).unwrap(), policy, "{text}");
+        let issued = match evaluate(&policy, &evidence()) {
+            Ok(outgoing) => serde_json::to_string(&outgoing.to_json()).unwrap(),
+            Err(denied) => denied.to_string(),
+        };
+        assert_eq!(issued, expected, "{text}");
+    }
+}
+
+#[test]
 fn a_deny_wins_over_a_permit_in_any_order() {
     authorization("=> permit(); => deny();", DENY);
     authorization("=> deny(); => permit();", DENY);

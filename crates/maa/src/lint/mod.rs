@@ -65,6 +65,11 @@ pub enum FindingKind {
     /// The rule makes a claim of a service claim's name.
     #[error("makes a claim `{0}`, which is a claim of the service")]
     ServiceClaim(String),
+    /// An authorization rule issues a claim.
+    #[error(
+        "issues a claim that reaches no token, since it is an authorization rule: `add` does the same"
+    )]
+    IssuedTooEarly,
     /// The rule adds nothing to an earlier one.
     #[error("adds nothing to the rule on line {}", .0.0)]
     Shadowed(Line),

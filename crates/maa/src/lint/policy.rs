@@ -41,6 +41,7 @@ pub fn policy(policy: &Policy) -> Vec<Finding> {
                     .filter_map(|condition| self::condition(condition, &made))
                     .collect(),
                 service_claim(rule).into_iter().collect(),
+                issued_too_early(section, rule).into_iter().collect(),
                 shadowed(rule, earlier).into_iter().collect(),
                 overruled(rule, rules).into_iter().collect(),
                 idle_level(rule, rules).into_iter().collect(),
@@ -88,6 +89,11 @@ fn permit(rule: &Rule, denies_debug: bool) -> Vec<FindingKind> {
         findings.push(FindingKind::NoFloor(missing));
     }
     findings
+}
+
+fn issued_too_early(section: Section, rule: &Rule) -> Option<FindingKind> {
+    let early = section == Section::Authorization && matches!(rule.action, Action::Issue(_));
+    early.then_some(FindingKind::IssuedTooEarly)
 }
 
 /// Whether a rule applies to every guest that allows debugging.

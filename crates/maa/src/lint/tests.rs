@@ -45,6 +45,12 @@ fn finds_permits_that_are_too_wide() {
 }
 
 #[test]
+fn finds_what_is_issued_where_no_token_gets_it() {
+    let rules = format!("=> issue(type=\"mine\", value=1); {}", good(&"a".repeat(64)));
+    assert_eq!(check(&rules), [FindingKind::IssuedTooEarly]);
+}
+
+#[test]
 fn finds_conditions_that_cannot_hold() {
     let reasons = |condition: &str| -> Vec<String> {
         let found = check(&format!("{condition} => deny();"));

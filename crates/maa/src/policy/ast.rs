@@ -282,7 +282,7 @@ pub enum Action {
     Deny,
     /// Adds a claim to the incoming set.
     Add(Subject),
-    /// Adds a claim to the incoming and the outgoing set.
+    /// Adds a claim to the incoming and the outgoing set; among authorization rules to the incoming set only.
     Issue(Subject),
     /// Sets a property of the service or the token.
     IssueProperty(Subject),

@@ -19,7 +19,10 @@
 //! have is refused for that version.
 //! Three liberties that published samples take are accepted and printed in the usual way: one `=`
 //! in a condition, a capital letter in the name of a section, and a first argument of `issue`
-//! without its name.
+//! without its name. `issue` in `authorizationrules`, of which the table of actions knows nothing,
+//! is in a published sample too ("Examples of an attestation policy for TPM endpoint") and accepted.
+//! Two more are refused as the service does ("Troubleshooting guide", 2.5): a missing semicolon, and
+//! typographic quotation marks.
 //!
 //! Printing gives the canonical text: parsing it gives the same policy, and printing that the same
 //! bytes. Comments and white space are no part of a policy, so the canonical text has no comments;

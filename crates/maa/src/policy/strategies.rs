@@ -141,7 +141,8 @@ fn action(version: Version, section: Section, earlier: Vec<&'static str>) -> Box
         Section::Authorization => prop_oneof![
             4 => Just(Action::Permit),
             1 => Just(Action::Deny),
-            2 => subject.prop_map(Action::Add),
+            2 => subject.clone().prop_map(Action::Add),
+            1 => subject.prop_map(Action::Issue),
         ]
         .boxed(),
         Section::Issuance => prop_oneof![

@@ -16,7 +16,7 @@ pub(super) fn action<'t, 's: 't>(section: Section) -> impl Parser<Input<'t, 's>,
         let found = next(input)?;
         let allowed: &[&str] = match section {
             Section::Configuration => &["`issueproperty`"],
-            Section::Authorization => &["`permit`", "`deny`", "`add`"],
+            Section::Authorization => &["`permit`", "`deny`", "`add`", "`issue`"],
             Section::Issuance => &["`issue`", "`add`", "`issueproperty`"],
         };
         if !matches!(found, Kind::Word(word) if allowed.iter().any(|a| a.trim_matches('`') == word))
