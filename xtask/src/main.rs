@@ -32,27 +32,38 @@ struct Cli {
     command: Command,
 }
 
+/// What the provisioner does it explains itself: those verbs leave `--help` to it.
 #[derive(Subcommand)]
 enum Command {
     /// Make Azure match a manifest, and wait until the server serves.
+    #[command(disable_help_flag = true)]
     Deploy(Forward),
     /// Show what `deploy` would change; exit 2 if there is anything.
+    #[command(disable_help_flag = true)]
     Plan(Forward),
     /// Check a running deployment end to end.
+    #[command(disable_help_flag = true)]
     Verify(Forward),
     /// Stop the container group, and nothing else.
+    #[command(disable_help_flag = true)]
     Stop(Forward),
     /// Remove what `deploy` made.
+    #[command(disable_help_flag = true)]
     Destroy(Forward),
     /// Print VAULT_ADDR, VAULT_CACERT and VAULT_TOKEN for the shell.
+    #[command(disable_help_flag = true)]
     Env(Forward),
     /// Print the JSON Schema of manifests.
+    #[command(disable_help_flag = true)]
     Schema(Forward),
     /// Say whether a token or evidence would get the master key, or a secret, and what is in the way.
+    #[command(disable_help_flag = true)]
     Explain(Forward),
     /// Say what the change from one manifest to another means, the worst first; exit 3 if it weakens anything.
+    #[command(disable_help_flag = true)]
     Diff(Forward),
     /// Say what to look at in a manifest and in the policies that it means.
+    #[command(disable_help_flag = true)]
     Lint(Forward),
     /// Deploy manifests/dev.toml and show one log until interrupted.
     Dev(Forward),
