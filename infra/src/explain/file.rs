@@ -47,7 +47,7 @@ pub struct Machine {
 #[derive(Debug, thiserror::Error)]
 pub enum NotEvidence {
     /// It is in none of the forms.
-    #[error("the file")]
+    #[error(transparent)]
     Form(#[from] DocumentError),
     /// It is a part of evidence, but not the report.
     #[error("expected evidence with a report, found {0} alone")]

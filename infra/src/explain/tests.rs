@@ -391,6 +391,28 @@ fn corpus_real_evidence_is_explained() {
     insta::assert_snapshot!(text(&explained));
 }
 
+/// A real machine's evidence under AMD's roots: the hardware is sound, and no policy of a deployment is met.
+#[test]
+fn corpus_a_real_machine_is_explained() {
+    let test = "corpus_a_real_machine_is_explained";
+    let Some(document) =
+        corpus(test, "azure-cleanroom/cvm/insecure-virtual/signing/attestation.json")
+    else {
+        return;
+    };
+    let prod = Manifest::parse("prod.toml", PROD).unwrap();
+    let material = evidence_file(&document).unwrap();
+    let subject = Subject::of_evidence(&material, &prod.anchors(), now());
+    assert_eq!(subject.steps[0].outcome, Outcome::Passes, "{:?}", subject.steps);
+    let today = "2026-11-22".parse().unwrap();
+    let own = known(&"1".repeat(64));
+    let explained = master_key(&prod, &own, &subject, now(), today).unwrap();
+    assert_eq!(explained.verdict, Verdict::No);
+    insta::assert_snapshot!(text(&explained));
+    let explained = secret(&prod, &material, "payments/database", now()).unwrap();
+    insta::assert_snapshot!(text(&explained));
+}
+
 /// A real token of a confidential virtual machine, whose claims of the silicon are one level down.
 #[test]
 fn corpus_a_real_token_is_explained() {
