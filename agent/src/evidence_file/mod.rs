@@ -24,7 +24,7 @@ pub enum EvidenceVerb {
     /// Print what a file of evidence says. Nothing is verified.
     Show {
         /// A report, an HCL report, a request to /attest/SevSnpVm, RCAR evidence, platform certificates (THIM),
-        /// certificates, an endorsement, a quote, or our own evidence.
+        /// certificates, a revocation list, an endorsement, a quote, or our own evidence.
         file: PathBuf,
         /// Print JSON.
         #[arg(long)]

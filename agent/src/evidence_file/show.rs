@@ -1,7 +1,7 @@
 //! What evidence says.
 
 use evidence::document::{Document, Parts};
-use evidence::inspect::{self, CertificateView};
+use evidence::inspect::{self, CertificateView, RevocationListView};
 use evidence::{
     Binding, EndorsementForm, HclReport, HclReportKind, Product, RawQuote, Report, RuntimeClaims,
     TcbBytes, TpmQuote,
@@ -16,6 +16,7 @@ pub(super) fn document(document: &Document) -> Result<Node, EvidenceFault> {
         hcl_report,
         runtime_claims,
         certificates,
+        revocation_list,
         endorsements,
         quote,
         runtime_data,
@@ -48,6 +49,10 @@ pub(super) fn document(document: &Document) -> Result<Node, EvidenceFault> {
         let views = inspect::certificates(pem).map_err(PartError::from);
         let views = part("the certificates", views)?;
         out.push(("certificates", Node::List(views.iter().map(certificate).collect())));
+    }
+    if let Some(der) = revocation_list {
+        let view = inspect::revocation_list(der).map_err(PartError::from);
+        out.push(("revocation_list", self::revocation_list(part("the revocation list", view)?)));
     }
     if !endorsements.is_empty() {
         let shown: Result<_, _> = endorsements.iter().map(|message| endorsement(message)).collect();
@@ -96,6 +101,11 @@ fn report(bytes: &[u8]) -> Result<Node, PartError> {
                 ("migration_agent", Node::Switch(policy.allows_migration())),
                 ("multithreading", Node::Switch(policy.allows_smt())),
                 ("single_socket", Node::Switch(policy.requires_single_socket())),
+                ("cxl", Node::Switch(policy.allows_cxl())),
+                ("demands_aes_256_xts", Node::Switch(policy.requires_aes_256_xts())),
+                ("demands_power_measurement_off", Node::Switch(policy.requires_rapl_disabled())),
+                ("demands_ciphertext_hiding", Node::Switch(policy.requires_ciphertext_hiding())),
+                ("demands_no_page_swap", Node::Switch(policy.disables_page_swap())),
                 ("least_abi", Node::text(format_args!("{major}.{minor}"))),
             ]),
         ),
@@ -110,6 +120,8 @@ fn report(bytes: &[u8]) -> Result<Node, PartError> {
             Node::Map(vec![
                 ("value", Node::text(format_args!("{:#x}", platform.0))),
                 ("multithreading", Node::Switch(platform.smt_enabled())),
+                ("tsme", Node::Switch(platform.tsme_enabled())),
+                ("error_correction", Node::Switch(platform.ecc_enabled())),
                 ("power_measurement_off", Node::Switch(platform.rapl_disabled())),
                 ("ciphertext_hiding", Node::Switch(platform.ciphertext_hiding())),
                 ("alias_check_complete", Node::Switch(platform.alias_check_complete())),
@@ -210,6 +222,16 @@ fn certificate(view: &CertificateView) -> Node {
         }
     }
     Node::Map(out)
+}
+
+fn revocation_list(view: RevocationListView) -> Node {
+    let revoked = view.revoked.into_iter().map(Node::text).collect();
+    Node::Map(vec![
+        ("issuer", Node::text(view.issuer)),
+        ("number", Node::text(view.number.as_deref().unwrap_or("none"))),
+        ("in_force", Node::text(format_args!("{} to {}", view.from, view.until))),
+        ("revoked_serials", Node::List(revoked)),
+    ])
 }
 
 fn endorsement(message: &[u8]) -> Result<Node, PartError> {

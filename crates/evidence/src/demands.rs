@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::{
-    Allowed, Binding, DebugPolicy, FirmwarePolicy, KeyPolicy, MigrationPolicy, ProvisionalPolicy,
-    Refusal, ReportPolicy, Requirement, SigningKey, SmtPolicy, SocketPolicy, Step, TcbFloor,
-    VerifiedHardware,
+    Allowed, Binding, CxlPolicy, DebugPolicy, FirmwarePolicy, KeyDigest, KeyPolicy,
+    MigrationPolicy, ProvisionalPolicy, Refusal, ReportPolicy, Requirement, SigningKey, SmtPolicy,
+    SocketPolicy, Step, TcbFloor, VerifiedHardware,
 };
 
 /// Performs the steps in order.
@@ -49,6 +49,10 @@ pub(crate) fn check(
     policy.migration_agents.admit(Step::Image, &report.report_id_ma)?;
     policy.id_keys.admit(Step::IdKeys, &report.id_key_digest)?;
     policy.author_keys.admit(Step::IdKeys, &report.author_key_digest)?;
+    let author = report.author_key_digest != KeyDigest::new([0; KeyDigest::LEN]);
+    if author && matches!(policy.author_keys, Allowed::Only(_)) && !report.flags.author_key() {
+        return Err(Step::IdKeys.refuse("an author key in use", "a digest without one"));
+    }
     policy.chips.admit(Step::Chip, &report.chip_id)
 }
 
@@ -75,6 +79,21 @@ fn guest_policy(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<()
     if policy.sockets == SocketPolicy::Single && !found.requires_single_socket() {
         return refuse("a guest that refuses several sockets", "a policy that allows them");
     }
+    if policy.cxl == CxlPolicy::Refuse && found.allows_cxl() {
+        return refuse("a guest that refuses cxl", "a policy that allows it");
+    }
+    let demands = [
+        (policy.guest.aes_256_xts, found.requires_aes_256_xts(), "aes-256-xts"),
+        (policy.guest.rapl_disabled, found.requires_rapl_disabled(), "power measurement off"),
+        (policy.guest.ciphertext_hiding, found.requires_ciphertext_hiding(), "ciphertext hiding"),
+        (policy.guest.page_swap_disabled, found.disables_page_swap(), "no swapping of pages"),
+    ];
+    for (demand, demanded, what) in demands {
+        if demand == Requirement::Required && !demanded {
+            let expected = format!("a guest that demands {what}");
+            return refuse(&expected, "a policy that does without");
+        }
+    }
     let (major, minor) = found.abi();
     let abi = crate::AbiVersion { major, minor };
     if abi < policy.min_abi {
@@ -90,6 +109,8 @@ fn platform(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Re
         (policy.platform.ciphertext_hiding, found.ciphertext_hiding(), "ciphertext hiding"),
         (policy.platform.rapl_disabled, found.rapl_disabled(), "power measurement switched off"),
         (policy.platform.smt_disabled, !found.smt_enabled(), "multithreading switched off"),
+        (policy.platform.tsme_disabled, !found.tsme_enabled(), "tsme switched off"),
+        (policy.platform.ecc, found.ecc_enabled(), "memory with error correction"),
     ];
     match demands.into_iter().find(|(demand, on, _)| *demand == Requirement::Required && !on) {
         None => {}
@@ -98,6 +119,19 @@ fn platform(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Re
                 Step::Platform.refuse(expected, format_args!("platform info {:#x}", found.0))
             );
         }
+    }
+    // The firmware runs no guest on a machine that its policy does not permit.
+    let guest = hardware.report().policy;
+    let consistent = [
+        (guest.allows_smt() || !found.smt_enabled(), "multithreading off"),
+        (!guest.requires_rapl_disabled() || found.rapl_disabled(), "power measurement off"),
+        (!guest.requires_ciphertext_hiding() || found.ciphertext_hiding(), "ciphertext hiding"),
+    ];
+    if let Some((_, what)) = consistent.into_iter().find(|(holds, _)| !holds) {
+        return Err(Step::Platform.refuse(
+            format_args!("{what}, as the guest's policy demands"),
+            format_args!("platform info {:#x}", found.0),
+        ));
     }
     firmware(policy, hardware)?;
     let report = hardware.report();
@@ -118,6 +152,12 @@ fn firmware(policy: &ReportPolicy, hardware: &VerifiedHardware) -> Result<(), Re
     let FirmwarePolicy { least, provisional } = policy.firmware;
     let (current, committed) =
         (hardware.report().current_firmware, hardware.report().committed_firmware);
+    if committed > current {
+        return Err(Step::Platform.refuse(
+            format_args!("committed firmware not above the current {current}"),
+            committed,
+        ));
+    }
     if current < least {
         return Err(Step::Platform.refuse(format_args!("firmware {least} or later"), current));
     }

@@ -64,6 +64,36 @@ impl GuestPolicy {
     pub const fn requires_single_socket(self) -> bool {
         self.0 & 1 << 20 != 0
     }
+
+    /// Devices and memory may be attached over CXL.
+    #[must_use]
+    pub const fn allows_cxl(self) -> bool {
+        self.0 & 1 << 21 != 0
+    }
+
+    /// Memory must be encrypted with AES-256 in XTS mode.
+    #[must_use]
+    pub const fn requires_aes_256_xts(self) -> bool {
+        self.0 & 1 << 22 != 0
+    }
+
+    /// The running-average-power-limit feature must be off.
+    #[must_use]
+    pub const fn requires_rapl_disabled(self) -> bool {
+        self.0 & 1 << 23 != 0
+    }
+
+    /// Ciphertext hiding must be on for memory.
+    #[must_use]
+    pub const fn requires_ciphertext_hiding(self) -> bool {
+        self.0 & 1 << 24 != 0
+    }
+
+    /// The host may not move or swap the guest's pages through the firmware.
+    #[must_use]
+    pub const fn disables_page_swap(self) -> bool {
+        self.0 & 1 << 25 != 0
+    }
 }
 
 impl PlatformInfo {
@@ -71,6 +101,18 @@ impl PlatformInfo {
     #[must_use]
     pub const fn smt_enabled(self) -> bool {
         self.0 & 1 != 0
+    }
+
+    /// Transparent encryption of all memory (TSME) is on.
+    #[must_use]
+    pub const fn tsme_enabled(self) -> bool {
+        self.0 & 1 << 1 != 0
+    }
+
+    /// Memory has error correction.
+    #[must_use]
+    pub const fn ecc_enabled(self) -> bool {
+        self.0 & 1 << 2 != 0
     }
 
     /// The running-average-power-limit feature is off.
@@ -140,6 +182,32 @@ mod tests {
         assert_eq!(KeyFlags(7 << 2).signing_key(), SigningKey::None);
         assert_eq!(KeyFlags(3 << 2).signing_key(), SigningKey::Other(3));
         assert!(KeyFlags(2).mask_chip_key() && !KeyFlags(2).author_key());
+        let guest = |bits| {
+            let policy = GuestPolicy(bits);
+            [
+                policy.requires_single_socket(),
+                policy.allows_cxl(),
+                policy.requires_aes_256_xts(),
+                policy.requires_rapl_disabled(),
+                policy.requires_ciphertext_hiding(),
+                policy.disables_page_swap(),
+            ]
+        };
+        let platform = |bits| {
+            let info = PlatformInfo(bits);
+            [
+                info.smt_enabled(),
+                info.tsme_enabled(),
+                info.ecc_enabled(),
+                info.rapl_disabled(),
+                info.ciphertext_hiding(),
+                info.alias_check_complete(),
+            ]
+        };
+        for bit in 0..6 {
+            let only = std::array::from_fn(|at| at == bit);
+            assert_eq!((guest(1 << (20 + bit)), platform(1 << bit)), (only, only));
+        }
         let policy = GuestPolicy(0x3_001f);
         assert_eq!(policy.abi(), (0, 31));
         assert!(policy.allows_smt() && policy.has_reserved_one());

@@ -45,8 +45,9 @@ pub use endorsement::{EndorsementForm, VerifiedEndorsement, verify_endorsement};
 pub use flags::{GuestPolicy, KeyFlags, PlatformInfo, SigningKey};
 pub use hardware::{VerifiedHardware, verify_hardware};
 pub use policy::{
-    AbiVersion, Allowed, DebugPolicy, FirmwarePolicy, KeyPolicy, MigrationPolicy, PlatformPolicy,
-    Policy, ProvisionalPolicy, ReportPolicy, Requirement, SmtPolicy, SocketPolicy, UvmPolicy,
+    AbiVersion, Allowed, CxlPolicy, DebugPolicy, FirmwarePolicy, GuestRequirements, KeyPolicy,
+    MigrationPolicy, PlatformPolicy, Policy, ProvisionalPolicy, ReportPolicy, Requirement,
+    SmtPolicy, SocketPolicy, UvmPolicy,
 };
 pub use product::{Product, UnknownProduct};
 pub use raw::{RawEvidence, SecurityContextError, certificates_from_thim};

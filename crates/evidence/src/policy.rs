@@ -42,6 +42,10 @@ pub struct ReportPolicy {
     pub smt: SmtPolicy,
     /// Whether the guest may span sockets.
     pub sockets: SocketPolicy,
+    /// Whether the guest's policy may allow devices and memory over CXL.
+    pub cxl: CxlPolicy,
+    /// What the guest's policy must demand of the machine that it is started or resumed on.
+    pub guest: GuestRequirements,
     /// The least firmware ABI that the guest's policy must demand.
     pub min_abi: AbiVersion,
     /// How the machine must be set up.
@@ -157,6 +161,10 @@ pub struct PlatformPolicy {
     pub rapl_disabled: Requirement,
     /// Multithreading is off on the whole machine, whatever the guest's policy allows.
     pub smt_disabled: Requirement,
+    /// Transparent encryption of all memory must be off: its key is the firmware's, and a guest needs it not.
+    pub tsme_disabled: Requirement,
+    /// Memory must have error correction.
+    pub ecc: Requirement,
 }
 
 /// Which firmware may run.
@@ -175,6 +183,28 @@ pub enum ProvisionalPolicy {
     Allow,
     /// Never: firmware and TCB that run must be those that are committed.
     Refuse,
+}
+
+/// Whether the guest's policy may allow devices and memory to be attached over CXL, outside the package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CxlPolicy {
+    /// It may.
+    Allow,
+    /// It may not.
+    Refuse,
+}
+
+/// Protections that the guest's policy must demand, so that firmware without them does not run the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestRequirements {
+    /// Memory encryption with AES-256 in XTS mode.
+    pub aes_256_xts: Requirement,
+    /// Power measurement switched off.
+    pub rapl_disabled: Requirement,
+    /// Ciphertext hiding.
+    pub ciphertext_hiding: Requirement,
+    /// No moving and swapping of pages by the host.
+    pub page_swap_disabled: Requirement,
 }
 
 /// Whether a protection must be on.
@@ -200,7 +230,7 @@ impl Policy {
 
 impl ReportPolicy {
     /// What a guest of Azure meets on every product named in `floors`: VCEK only, VMPL 0, neither debugging nor
-    /// migration. Revocation lists are not looked at until the caller gives some.
+    /// migration, no CXL. Revocation lists are not looked at until the caller gives some.
     #[must_use]
     pub fn guest(floors: BTreeMap<Product, TcbFloor>) -> Self {
         Self {
@@ -212,12 +242,21 @@ impl ReportPolicy {
             migration: MigrationPolicy::Refuse,
             smt: SmtPolicy::Allow,
             sockets: SocketPolicy::Any,
+            cxl: CxlPolicy::Refuse,
+            guest: GuestRequirements {
+                aes_256_xts: Requirement::NotRequired,
+                rapl_disabled: Requirement::NotRequired,
+                ciphertext_hiding: Requirement::NotRequired,
+                page_swap_disabled: Requirement::NotRequired,
+            },
             min_abi: AbiVersion { major: 0, minor: 0 },
             platform: PlatformPolicy {
                 alias_check: Requirement::NotRequired,
                 ciphertext_hiding: Requirement::NotRequired,
                 rapl_disabled: Requirement::NotRequired,
                 smt_disabled: Requirement::NotRequired,
+                tsme_disabled: Requirement::NotRequired,
+                ecc: Requirement::NotRequired,
             },
             firmware: FirmwarePolicy {
                 least: FirmwareVersion { major: 0, minor: 0, build: 0 },

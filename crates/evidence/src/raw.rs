@@ -91,9 +91,9 @@ fn decode(file: &'static str, text: &[u8]) -> Result<Vec<u8>, SecurityContextErr
     if text.len() > MAX_FILE {
         return Err(SecurityContextError::TooLarge { file, found: text.len() });
     }
-    STANDARD
-        .decode(text.trim_ascii())
-        .map_err(|source| SecurityContextError::Base64 { file, source })
+    // Some tools break lines.
+    let text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(text).map_err(|source| SecurityContextError::Base64 { file, source })
 }
 
 /// Bytes in JSON.

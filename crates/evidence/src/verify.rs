@@ -35,16 +35,17 @@ pub struct VerifiedReport {
 /// 12. *vmpl*: exactly the policy's.
 /// 13. *debug*: the guest's policy does not allow debugging.
 /// 14. *migration*: the guest's policy does not allow a migration agent.
-/// 15. *guest policy*: the reserved one, multithreading, sockets, least ABI.
-/// 16. *platform*: alias check, ciphertext hiding, power measurement and multithreading as demanded, the firmware's version
-///     and whether it is committed, and the mitigations of launch and now.
+/// 15. *guest policy*: the reserved one, multithreading, sockets, CXL, protections that it must demand, least ABI.
+/// 16. *platform*: alias check, ciphertext hiding, power measurement, multithreading, TSME and error correction as demanded,
+///     and not other than the guest's policy demands; the firmware's version, at least the committed one, and whether it is
+///     committed; the mitigations of launch and now.
 /// 17. *tcb order*: no part of reported, committed and launch TCB is above the current TCB.
 /// 18. *tcb floor*: the product has a floor, and no part of reported, committed and launch TCB is below it.
 /// 19. *binding*: REPORT_DATA is `binding`, all 64 bytes.
 /// 20. *host data*: HOST_DATA is accepted.
 /// 21. *measurement*: MEASUREMENT is accepted.
 /// 22. *image*: family id, image id, guest SVN and the report ids of the guest and its migration agent are accepted.
-/// 23. *id-block keys*: the digests of ID key and author key are accepted.
+/// 23. *id-block keys*: the digests of ID key and author key are accepted, the latter only of an author key in use.
 /// 24. *chip*: the chip is accepted.
 /// 25. *endorsement structure*: a tagged COSE_Sign1 in one of the two forms, with all that the form has.
 /// 26. *endorsement algorithm*: PS384.

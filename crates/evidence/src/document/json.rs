@@ -83,7 +83,8 @@ fn maa_request(members: &Map<String, Value>, report: &str) -> Result<Document, D
     let inner = unbase64(report).ok_or_else(expected)?;
     let inner: Map<String, Value> = serde_json::from_slice(&inner).map_err(|_| expected())?;
     let mut parts = maa_report(&inner)?;
-    if let Some(data) = members.get("runtimeData").and_then(|data| data.get("data")) {
+    let data = members.get("runtimeData").and_then(|data| data.get("data"));
+    if let Some(data) = data.filter(|data| !data.is_null()) {
         parts.runtime_data = Some(bytes(Some(data), "runtimeData.data")?);
     }
     Ok(Document { format: Format::MaaRequest, parts })
@@ -92,12 +93,12 @@ fn maa_request(members: &Map<String, Value>, report: &str) -> Result<Document, D
 fn maa_report(members: &Map<String, Value>) -> Result<Parts, DocumentError> {
     let mut parts =
         Parts { report: Some(bytes(members.get("SnpReport"), "SnpReport")?), ..Parts::default() };
-    if let Some(chain) = members.get("VcekCertChain") {
+    if let Some(chain) = members.get("VcekCertChain").filter(|chain| !chain.is_null()) {
         let chain = bytes(Some(chain), "VcekCertChain")?;
         let chain = String::from_utf8(chain).map_err(|_| member("VcekCertChain", "pem"))?;
         parts.certificates = Some(chain);
     }
-    if let Some(endorsements) = members.get("Endorsements") {
+    if let Some(endorsements) = members.get("Endorsements").filter(|all| !all.is_null()) {
         let expected = || member("Endorsements", "base64url of json with Uvm");
         let inner = bytes(Some(endorsements), "Endorsements")?;
         let inner: Value = serde_json::from_slice(&inner).map_err(|_| expected())?;

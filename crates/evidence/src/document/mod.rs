@@ -34,6 +34,8 @@ pub enum Format {
     RuntimeClaims,
     /// Certificates, as PEM or DER.
     Certificates,
+    /// A revocation list of AMD, as DER.
+    RevocationList,
     /// The answer of Azure's certificate service (THIM).
     Thim,
     /// An endorsement of a utility VM.
@@ -65,6 +67,8 @@ pub struct Parts {
     pub runtime_claims: Option<Vec<u8>>,
     /// Certificates as PEM.
     pub certificates: Option<String>,
+    /// A revocation list as DER.
+    pub revocation_list: Option<Vec<u8>>,
     /// Endorsements of the utility VM.
     pub endorsements: Vec<Vec<u8>>,
     /// A TPM's quote; its signature may be missing.
@@ -109,11 +113,13 @@ impl Document {
         if let Some(document) = Self::binary(bytes) {
             return Ok(document);
         }
-        let text = bytes.trim_ascii();
-        match text {
-            [b'{', ..] => return json::read(text),
-            [b'-', b'-', b'-', b'-', b'-', ..] => return Self::pem(text),
-            _ => {}
+        // Some editors put a byte order mark in front of text.
+        let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+        if text.starts_with(b"{") {
+            return json::read(text);
+        }
+        if let Some(document) = Self::pem(text) {
+            return Ok(document);
         }
         // Files of a security context, and values copied out of JSON, are in base64.
         let decoded = std::str::from_utf8(text)
@@ -121,11 +127,10 @@ impl Document {
             .and_then(unbase64)
             .filter(|decoded| !decoded.is_empty())
             .ok_or(DocumentError::Unknown)?;
-        match decoded.as_slice() {
-            [b'{', ..] => json::read(&decoded),
-            [b'-', b'-', b'-', b'-', b'-', ..] => Self::pem(&decoded),
-            _ => Self::binary(&decoded).ok_or(DocumentError::Unknown),
+        if decoded.starts_with(b"{") {
+            return json::read(&decoded);
         }
+        Self::pem(&decoded).or_else(|| Self::binary(&decoded)).ok_or(DocumentError::Unknown)
     }
 
     fn binary(bytes: &[u8]) -> Option<Self> {
@@ -148,8 +153,12 @@ impl Document {
                 parts.endorsements = vec![bytes.to_vec()];
                 Format::Endorsement
             }
+            [0x30, 0x82, ..] if crate::inspect::revocation_list(bytes).is_ok() => {
+                parts.revocation_list = Some(bytes.to_vec());
+                Format::RevocationList
+            }
             [0x30, 0x82, ..] => {
-                parts.certificates = Some(to_pem(bytes));
+                parts.certificates = Some(split_der(bytes).iter().map(|der| to_pem(der)).collect());
                 Format::Certificates
             }
             // Versions fit one byte for a long time.
@@ -162,13 +171,14 @@ impl Document {
         Some(Self { format, parts })
     }
 
-    fn pem(text: &[u8]) -> Result<Self, DocumentError> {
-        let text = std::str::from_utf8(text).map_err(|_| DocumentError::Unknown)?;
-        if !text.starts_with("-----BEGIN CERTIFICATE-----") {
-            return Err(DocumentError::Unknown);
-        }
-        let certificates = Some(text.to_owned());
-        Ok(Self { format: Format::Certificates, parts: Parts { certificates, ..Parts::default() } })
+    /// Certificates, perhaps with words before and between them, as command-line tools write them.
+    fn pem(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let first = text.find("-----BEGIN ")?;
+        let certificates = text.get(first..).filter(|text| text.starts_with(BEGIN))?;
+        let certificates = Some(certificates.to_owned());
+        let parts = Parts { certificates, ..Parts::default() };
+        Some(Self { format: Format::Certificates, parts })
     }
 }
 
@@ -203,6 +213,7 @@ impl Format {
             Self::HclReport => "hcl report",
             Self::RuntimeClaims => "runtime claims",
             Self::Certificates => "certificates",
+            Self::RevocationList => "revocation list",
             Self::Thim => "platform certificates (thim)",
             Self::Endorsement => "utility vm endorsement",
             Self::Quote => "tpm quote",
@@ -222,8 +233,26 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
     const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
-    let text = text.trim();
+    // Some tools break lines.
+    let text: String = text.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+    let text = text.as_str();
     URL_SAFE.decode(text).or_else(|_| STANDARD.decode(text)).ok()
+}
+
+/// Certificates in DER, one after the other; what is none stays as it is, to be refused where it is read.
+fn split_der(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut all = Vec::new();
+    let mut rest = bytes;
+    while let [0x30, 0x82, high, low, ..] = rest {
+        let len = 4 + usize::from(u16::from_be_bytes([*high, *low]));
+        let Some((certificate, after)) = rest.split_at_checked(len) else { break };
+        all.push(certificate);
+        rest = after;
+    }
+    if !rest.is_empty() {
+        all.push(rest);
+    }
+    all
 }
 
 /// A certificate's DER as PEM.
@@ -245,7 +274,9 @@ fn to_pem(der: &[u8]) -> String {
 /// The largest real one, a request with two endorsements, has about 60 KB.
 const MAX_DOCUMENT: usize = 512 << 10;
 
-const KNOWN: &str = "a report, an hcl report, certificates, an endorsement, a quote, an attestation \
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+
+const KNOWN: &str = "a report, an hcl report, certificates, a revocation list, an endorsement, a quote, an attestation \
                      request, or rcar, clean room or vouchsafe evidence";
 
 #[cfg(test)]

@@ -100,11 +100,13 @@ struct RawSnp {
 
 #[derive(Deserialize)]
 struct RawCertificate {
-    cert_type: String,
+    /// A name, or for a kind without one an object.
+    cert_type: Value,
     data: Vec<u8>,
 }
 
-/// The report's fields by the names of the `sev` crate.
+/// The report's fields by the names of the `sev` crate: the current ones, and those of its versions before 4, which have the
+/// firmware's versions flat, one flag's name for all flags, and as reserved bytes what later report versions added.
 #[derive(Deserialize)]
 struct RawReport {
     version: u32,
@@ -116,6 +118,7 @@ struct RawReport {
     sig_algo: u32,
     current_tcb: RawTcb,
     plat_info: u64,
+    #[serde(alias = "_author_key_en")]
     key_info: u32,
     report_data: Vec<u8>,
     measurement: Vec<u8>,
@@ -128,13 +131,23 @@ struct RawReport {
     cpuid_fam_id: Option<u8>,
     cpuid_mod_id: Option<u8>,
     cpuid_step: Option<u8>,
+    #[serde(rename = "_reserved_1")]
+    older_cpuid: Option<Vec<u8>>,
     chip_id: Vec<u8>,
     committed_tcb: RawTcb,
-    current: RawFirmware,
-    committed: RawFirmware,
+    current: Option<RawFirmware>,
+    committed: Option<RawFirmware>,
+    current_major: Option<u8>,
+    current_minor: Option<u8>,
+    current_build: Option<u8>,
+    committed_major: Option<u8>,
+    committed_minor: Option<u8>,
+    committed_build: Option<u8>,
     launch_tcb: RawTcb,
     launch_mit_vector: Option<u64>,
     current_mit_vector: Option<u64>,
+    #[serde(rename = "_reserved_4")]
+    older_mitigations: Option<Vec<u8>>,
     signature: RawSignature,
 }
 
@@ -169,7 +182,9 @@ fn snp(members: Map<String, Value>) -> Result<Rcar, RcarError> {
     let of = |kinds: &[&str]| -> String {
         chain
             .iter()
-            .filter(|certificate| kinds.contains(&certificate.cert_type.as_str()))
+            .filter(|certificate| {
+                certificate.cert_type.as_str().is_some_and(|kind| kinds.contains(&kind))
+            })
             .map(|certificate| to_pem(&certificate.data))
             .collect()
     };
@@ -180,8 +195,12 @@ fn snp(members: Map<String, Value>) -> Result<Rcar, RcarError> {
 impl RawReport {
     /// The report as the firmware made it (AMD 56860, revision 1.58, table 23): what is reserved is zero.
     fn bytes(&self) -> Result<Vec<u8>, RcarError> {
+        let older = self.older_cpuid.as_deref().and_then(<[u8]>::first_chunk).unwrap_or(&[0; 3]);
         let cpuid = [self.cpuid_fam_id, self.cpuid_mod_id, self.cpuid_step];
-        let [family, model, step] = cpuid.map(|part| part.unwrap_or(0));
+        let [family, model, step] = match cpuid {
+            [None, None, None] => *older,
+            named => named.map(|part| part.unwrap_or(0)),
+        };
         let turin = Product::of_cpuid(family, model) == Some(Product::Turin);
         let tcb = |tcb: &RawTcb| {
             let RawTcb { fmc, bootloader, tee, snp, microcode } = *tcb;
@@ -217,12 +236,27 @@ impl RawReport {
         out.put(&[0; 21]);
         out.exactly(&self.chip_id, 64)?;
         out.put(&tcb(&self.committed_tcb)?);
-        for RawFirmware { major, minor, build } in [&self.current, &self.committed] {
-            out.put(&[*build, *minor, *major, 0]);
+        let flat = [
+            (&self.current, [self.current_build, self.current_minor, self.current_major]),
+            (&self.committed, [self.committed_build, self.committed_minor, self.committed_major]),
+        ];
+        for (version, flat) in flat {
+            let [build, minor, major] = match (version, flat) {
+                (Some(RawFirmware { major, minor, build }), _) => [*build, *minor, *major],
+                (None, [Some(build), Some(minor), Some(major)]) => [build, minor, major],
+                (None, _) => return Err(RcarError::Part("the versions of the firmware")),
+            };
+            out.put(&[build, minor, major, 0]);
         }
         out.put(&tcb(&self.launch_tcb)?);
-        out.put(&self.launch_mit_vector.unwrap_or(0).to_le_bytes());
-        out.put(&self.current_mit_vector.unwrap_or(0).to_le_bytes());
+        let older = self.older_mitigations.as_deref().and_then(<[u8]>::first_chunk);
+        match (self.launch_mit_vector, self.current_mit_vector, older) {
+            (None, None, Some(older)) => out.put::<16>(older),
+            (launch, current, _) => {
+                out.put(&launch.unwrap_or(0).to_le_bytes());
+                out.put(&current.unwrap_or(0).to_le_bytes());
+            }
+        }
         out.put(&[0; 152]);
         out.exactly(&self.signature.r, 72)?;
         out.exactly(&self.signature.s, 72)?;
@@ -234,7 +268,7 @@ impl RawReport {
 struct Writer(Vec<u8>);
 
 impl Writer {
-    fn put(&mut self, bytes: &[u8]) {
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
         self.0.extend_from_slice(bytes);
     }
 
@@ -242,7 +276,7 @@ impl Writer {
         if bytes.len() != len {
             return Err(RcarError::Part("fields of a report's lengths"));
         }
-        self.put(bytes);
+        self.0.extend_from_slice(bytes);
         Ok(())
     }
 }

@@ -19,9 +19,14 @@ fn read(bytes: &[u8]) -> Document {
 /// A report's fields as Confidential Containers write them.
 pub(crate) fn rcar_report(chip: &Chip) -> (Vec<u8>, Value) {
     let bytes = chip.sign(&chip.fields());
+    let report = rcar_of(&bytes, chip.product);
+    (bytes, report)
+}
+
+fn rcar_of(bytes: &[u8], product: Product) -> Value {
     let tcb = |at: usize| {
         let bytes: [u8; 8] = bytes[at..at + 8].try_into().unwrap();
-        match chip.product {
+        match product {
             Product::Turin => json!({"fmc": bytes[0], "bootloader": bytes[1], "tee": bytes[2],
                 "snp": bytes[3], "microcode": bytes[7]}),
             Product::Milan | Product::Genoa => {
@@ -34,7 +39,7 @@ pub(crate) fn rcar_report(chip: &Chip) -> (Vec<u8>, Value) {
     let long = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let firmware =
         |at: usize| json!({"major": bytes[at + 2], "minor": bytes[at + 1], "build": bytes[at]});
-    let report = json!({
+    json!({
         "version": word(0), "guest_svn": word(4), "policy": long(8), "family_id": bytes[16..32],
         "image_id": bytes[32..48], "vmpl": word(48), "sig_algo": word(52), "current_tcb": tcb(56),
         "plat_info": long(64), "key_info": word(72), "report_data": bytes[80..144],
@@ -46,8 +51,7 @@ pub(crate) fn rcar_report(chip: &Chip) -> (Vec<u8>, Value) {
         "committed": firmware(492), "launch_tcb": tcb(496), "launch_mit_vector": long(504),
         "current_mit_vector": long(512),
         "signature": {"r": bytes[672..744], "s": bytes[744..816]},
-    });
-    (bytes, report)
+    })
 }
 
 #[test]
@@ -149,6 +153,71 @@ fn recognises_evidence_of_confidential_containers() {
     assert_eq!(read(quote.to_string().as_bytes()).format, Format::Quote);
 }
 
+/// The same as the `sev` crate wrote it before its version 4, when it knew no Turin.
+fn older_rcar_of(bytes: &[u8], product: Product) -> Value {
+    let mut report = rcar_of(bytes, product);
+    let members = report.as_object_mut().unwrap();
+    let flags = members.remove("key_info").unwrap();
+    members.insert("_author_key_en".to_owned(), flags);
+    for gone in [
+        "cpuid_fam_id",
+        "cpuid_mod_id",
+        "cpuid_step",
+        "launch_mit_vector",
+        "current_mit_vector",
+        "current",
+        "committed",
+    ] {
+        members.remove(gone);
+    }
+    for (name, at) in [("current", 488), ("committed", 492)] {
+        for (part, at) in [("build", at), ("minor", at + 1), ("major", at + 2)] {
+            members.insert(format!("{name}_{part}"), json!(bytes[at]));
+        }
+    }
+    members.insert("_reserved_0".to_owned(), json!(0));
+    members.insert("_reserved_1".to_owned(), json!(bytes[392..416]));
+    members.insert("_reserved_4".to_owned(), json!(bytes[504..672]));
+    for tcb in ["current_tcb", "reported_tcb", "committed_tcb", "launch_tcb"] {
+        let tcb = members.get_mut(tcb).unwrap().as_object_mut().unwrap();
+        tcb.remove("fmc");
+        tcb.insert("_reserved".to_owned(), json!([0, 0, 0, 0]));
+    }
+    report
+}
+
+#[test]
+fn reads_what_every_version_of_their_client_writes() {
+    for product in Product::ALL {
+        for version in 2..=5 {
+            let chip = chip(product);
+            let mut fields = chip.fields();
+            fields.version = version;
+            let signed = chip.sign(&fields);
+            let mut written = vec![older_rcar_of(&signed, product)];
+            // A report of version 2 has no processor, so nothing says that it is Turin's: there is none.
+            match (product, version) {
+                (Product::Turin, 2) => continue,
+                (Product::Turin, _) => written = vec![rcar_of(&signed, product)],
+                (Product::Milan | Product::Genoa, _) => written.push(rcar_of(&signed, product)),
+            }
+            for report in written {
+                let text = json!({"attestation_report": report, "svsm_manifest": "AA", "cert_chain": [
+                    {"cert_type": {"OTHER": "c476f1eb-0123-45a5-9641-b4e7dde5bfe3"}, "data": [1]},
+                    {"cert_type": "CRL", "data": [2]},
+                    {"cert_type": "VCEK", "data": chip.vek_der()}]});
+                let Rcar::Snp { report, certificates } =
+                    Rcar::parse(text.to_string().as_bytes()).unwrap()
+                else {
+                    panic!("another kind")
+                };
+                assert_eq!(report, signed, "version {version} of {product}");
+                assert_eq!(certificates.unwrap().matches("BEGIN").count(), 1);
+            }
+        }
+    }
+}
+
 #[test]
 fn refuses_evidence_of_confidential_containers_that_is_out_of_shape() {
     let milan = chip(Product::Milan);
@@ -186,6 +255,123 @@ fn refuses_evidence_of_confidential_containers_that_is_out_of_shape() {
     let mut many = vm(2);
     many["tpm_quote"]["pcrs"] = vec!["00".repeat(32); 25].into();
     assert_eq!(refused(many), RcarError::Part("a quote in hex, with at most 24 registers"));
+}
+
+#[test]
+fn certificates_may_be_written_in_every_usual_way() {
+    let chip = chip(Product::Genoa);
+    let (pem, ders) = (
+        chip.vcek_pem_chain(),
+        [
+            chip.vek_der(),
+            forged_root::ask_der(Product::Genoa),
+            forged_root::ark_der(Product::Genoa),
+        ],
+    );
+    let thim = |vcek: &str, chain: &str| {
+        json!({"cacheControl": "86400", "extra": {}, "certificateChain": chain, "tcbM": "x",
+            "vcekCert": vcek})
+        .to_string()
+    };
+    let blocks: Vec<&str> = pem.split_inclusive("-----END CERTIFICATE-----\n").collect();
+    let [vcek, ask, ark] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let wrapped = |text: &str| {
+        let text = STANDARD.encode(text).into_bytes();
+        text.chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect::<Vec<u8>>()
+    };
+    let good = thim(vcek, &format!("{ask}{ark}"));
+    for (what, bytes) in [
+        ("pem", pem.clone().into_bytes()),
+        ("lines of another system", pem.replace('\n', "\r\n").into_bytes()),
+        (
+            "words before and between",
+            format!("subject=VCEK\n{vcek}\n# ask\n{ask}{ark}\n").into_bytes(),
+        ),
+        ("a byte order mark", format!("\u{feff}{pem}").into_bytes()),
+        ("der, one after the other", ders.concat()),
+        ("base64 of pem", wrapped(&pem)),
+        ("the service's answer", good.clone().into_bytes()),
+        ("its authorities in the other order", thim(vcek, &format!("{ark}{ask}")).into_bytes()),
+        (
+            "without an end of line",
+            thim(vcek.trim_end(), &format!("{ask}{}", ark.trim_end())).into_bytes(),
+        ),
+        (
+            "with the ends of line of another system",
+            thim(&vcek.replace('\n', "\r\n"), &format!("{ask}{ark}").replace('\n', "\r\n"))
+                .into_bytes(),
+        ),
+        ("in base64 with broken lines", wrapped(&good)),
+    ] {
+        let certificates = read(&bytes).parts.certificates.unwrap();
+        let views = crate::inspect::certificates(&certificates)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!((views.len(), views[0].vek.is_some()), (3, true), "{what}");
+        let anchors = crate::Anchors::insecure(
+            [crate::Sha256::new(forged_root::amd_root_sha256(Product::Genoa))],
+            crate::Sha256::new([0; 32]),
+        );
+        let report = chip.sign(&chip.fields());
+        let now = jiff::Timestamp::constant(1_772_323_200, 0);
+        crate::verify_hardware(&anchors, &report, &certificates, now)
+            .unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+    }
+    // The file of a security context, too.
+    let context = crate::RawEvidence::from_security_context(vec![], &wrapped(&good), b"0o\nQ=\n");
+    assert_eq!(context.unwrap().uvm_endorsement, [0xd2, 0x84]);
+}
+
+#[test]
+fn requests_may_lack_what_the_service_does_not_need() {
+    let chip = chip(Product::Milan);
+    let (report, chain) = (chip.sign(&chip.fields()), chip.vcek_pem_chain());
+    let base = json!({"SnpReport": URL_SAFE_NO_PAD.encode(&report),
+        "VcekCertChain": URL_SAFE_NO_PAD.encode(&chain)});
+    let request = |inner: &Value, more: &Value| {
+        let mut out = more.clone();
+        out["report"] = URL_SAFE_NO_PAD.encode(inner.to_string()).into();
+        read(out.to_string().as_bytes()).parts
+    };
+    let mut none = base.clone();
+    none["Endorsements"] = Value::Null;
+    let mut empty = base.clone();
+    empty["Endorsements"] = URL_SAFE_NO_PAD.encode(r#"{"Uvm":[]}"#).into();
+    for inner in [&base, &none, &empty] {
+        for more in [
+            json!({}),
+            json!({"runtimeData": null, "nonce": "1"}),
+            json!({"runtimeData": {"data": null, "dataType": "JSON"}, "initTimeData": null}),
+            json!({"runtimeData": {"dataType": "Binary"}, "draftPolicyForAttestation": "x"}),
+        ] {
+            let parts = request(inner, &more);
+            assert_eq!(
+                (parts.report.as_ref(), &parts.certificates),
+                (Some(&report), &Some(chain.clone()))
+            );
+            assert_eq!((parts.endorsements.len(), parts.runtime_data), (0, None), "{more}");
+        }
+    }
+    let bare = json!({"SnpReport": STANDARD.encode(&report)});
+    assert_eq!(request(&bare, &json!({})).certificates, None);
+    assert!(request(&base, &json!({"runtimeData": {"data": ""}})).runtime_data.unwrap().is_empty());
+}
+
+#[test]
+fn recognises_revocation_lists() {
+    let from = jiff::Timestamp::constant(1_772_323_200, 0);
+    let list = forged_root::amd_crl(
+        Product::Turin,
+        &[1],
+        from,
+        from + jiff::SignedDuration::from_hours(1),
+    );
+    for bytes in [list.clone(), STANDARD.encode(&list).into_bytes()] {
+        let document = read(&bytes);
+        assert_eq!(
+            (document.format, document.parts.revocation_list.as_ref()),
+            (Format::RevocationList, Some(&list))
+        );
+    }
 }
 
 #[test]

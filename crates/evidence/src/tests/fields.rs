@@ -8,16 +8,17 @@ use forged_root::{Form, Product, ReportFields};
 
 use super::Sample;
 use crate::{
-    AbiVersion, Allowed, ChipId, FamilyId, FirmwarePolicy, FirmwareVersion, HostData, ImageId,
-    KeyDigest, Measurement, ProvisionalPolicy, ReportId, Requirement, Step,
+    AbiVersion, Allowed, ChipId, FamilyId, FirmwarePolicy, FirmwareVersion, GuestRequirements,
+    HostData, ImageId, KeyDigest, Measurement, ProvisionalPolicy, ReportId, Requirement, Step,
 };
 
 /// A sample whose policy names the value of every field that can be named.
 fn strict(product: Product) -> Sample {
     let mut sample = Sample::new(product, Form::Json);
     // What Azure does not have, so that each of these can be broken, too.
-    sample.fields.platform_info = 0b11_1000;
-    sample.fields.policy = 0x12_001f;
+    sample.fields.platform_info = 0b11_1100;
+    sample.fields.policy = 0x3d2_001f;
+    sample.fields.flags |= 1;
     sample.fields.id_key_digest = [3; 48];
     sample.fields.author_key_digest = [4; 48];
     let fields = &sample.fields;
@@ -29,6 +30,14 @@ fn strict(product: Product) -> Sample {
     report.platform.ciphertext_hiding = Requirement::Required;
     report.platform.rapl_disabled = Requirement::Required;
     report.platform.smt_disabled = Requirement::Required;
+    report.platform.tsme_disabled = Requirement::Required;
+    report.platform.ecc = Requirement::Required;
+    report.guest = GuestRequirements {
+        aes_256_xts: Requirement::Required,
+        rapl_disabled: Requirement::Required,
+        ciphertext_hiding: Requirement::Required,
+        page_swap_disabled: Requirement::Required,
+    };
     let [build, minor, major] = fields.current_firmware;
     report.firmware = FirmwarePolicy {
         least: FirmwareVersion { major, minor, build },
@@ -92,6 +101,14 @@ fn changes(product: Product) -> Vec<Change> {
         change("reserved one", Step::GuestPolicy, |fields| fields.policy &= !(1 << 17)),
         change("multithreading", Step::GuestPolicy, |fields| fields.policy |= 1 << 16),
         change("several sockets", Step::GuestPolicy, |fields| fields.policy &= !(1 << 20)),
+        change("cxl", Step::GuestPolicy, |fields| fields.policy |= 1 << 21),
+        change("aes-256-xts", Step::GuestPolicy, |fields| fields.policy &= !(1 << 22)),
+        change("power demand", Step::GuestPolicy, |fields| fields.policy &= !(1 << 23)),
+        change("hiding demand", Step::GuestPolicy, |fields| fields.policy &= !(1 << 24)),
+        change("page swap", Step::GuestPolicy, |fields| fields.policy &= !(1 << 25)),
+        change("tsme", Step::Platform, |fields| fields.platform_info |= 1 << 1),
+        change("error correction", Step::Platform, |fields| fields.platform_info &= !(1 << 2)),
+        change("no author key", Step::IdKeys, |fields| fields.flags &= !1),
         change("minor abi", Step::GuestPolicy, |fields| fields.policy -= 1),
         change("alias check", Step::Platform, |fields| fields.platform_info &= !(1 << 5)),
         change("ciphertext hiding", Step::Platform, |fields| fields.platform_info &= !(1 << 4)),

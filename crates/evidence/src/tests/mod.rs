@@ -2,10 +2,12 @@
 
 mod cache;
 mod corpus;
+mod each_step;
 mod fields;
 mod mutations;
 mod revocation;
 mod steps;
+mod versions;
 mod vm;
 
 use std::collections::BTreeMap;

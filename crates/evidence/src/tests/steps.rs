@@ -6,10 +6,10 @@ use forged_root::{Chip, Form, Product, Tcb, Value, amd, uvm_leaf};
 
 use super::{NOW, Sample, forged_floors};
 use crate::{
-    AbiVersion, Absence, Allowed, Anchors, Binding, ChipId, DebugPolicy, EndorsementForm, FamilyId,
-    FirmwarePolicy, FirmwareVersion, HostData, ImageId, KeyDigest, KeyPolicy, Measurement,
-    MigrationPolicy, ProvisionalPolicy, RawEvidence, ReportId, Requirement, Revocation,
-    RevocationStatus, Sha256, SmtPolicy, SocketPolicy, Step,
+    AbiVersion, Absence, Allowed, Anchors, Binding, ChipId, CxlPolicy, DebugPolicy,
+    EndorsementForm, FamilyId, FirmwarePolicy, FirmwareVersion, GuestRequirements, HostData,
+    ImageId, KeyDigest, KeyPolicy, Measurement, MigrationPolicy, ProvisionalPolicy, RawEvidence,
+    ReportId, Requirement, Revocation, RevocationStatus, Sha256, SmtPolicy, SocketPolicy, Step,
 };
 
 #[test]
@@ -76,6 +76,7 @@ fn accepts_what_the_formats_leave_open() {
     });
     accepts("no multithreading where that is demanded", |s| {
         s.fields.policy &= !(1 << 16);
+        s.fields.platform_info &= !1;
         s.policy.report.smt = SmtPolicy::Refuse;
     });
     accepts("every protection where it is demanded", |s| {
@@ -83,6 +84,28 @@ fn accepts_what_the_formats_leave_open() {
         s.policy.report.platform.alias_check = Requirement::Required;
         s.policy.report.platform.ciphertext_hiding = Requirement::Required;
         s.policy.report.platform.rapl_disabled = Requirement::Required;
+    });
+    accepts("every protection that the guest demands", |s| {
+        s.fields.policy |= 0b1_1110 << 21;
+        s.fields.policy &= !(1 << 16);
+        s.fields.platform_info = 0b11_1100;
+        s.policy.report.guest = GuestRequirements {
+            aes_256_xts: Requirement::Required,
+            rapl_disabled: Requirement::Required,
+            ciphertext_hiding: Requirement::Required,
+            page_swap_disabled: Requirement::Required,
+        };
+        s.policy.report.platform.tsme_disabled = Requirement::Required;
+        s.policy.report.platform.ecc = Requirement::Required;
+    });
+    accepts("cxl where it is allowed", |s| {
+        s.fields.policy |= 1 << 21;
+        s.policy.report.cxl = CxlPolicy::Allow;
+    });
+    accepts("an author key in use", |s| {
+        s.fields.author_key_digest = [4; 48];
+        s.fields.flags |= 1;
+        s.policy.report.author_keys = Allowed::only([KeyDigest::new([4; 48])]);
     });
     accepts("a machine without multithreading where that is demanded", |s| {
         s.fields.platform_info &= !1;
@@ -484,6 +507,44 @@ fn steps_12_to_16_guest_and_platform() {
         check(Step::GuestPolicy, "major abi", |s| {
             s.policy.report.min_abi = AbiVersion { major: 1, minor: 0 }
         });
+        check(Step::GuestPolicy, "cxl", |s| s.fields.policy |= 1 << 21);
+        check(Step::GuestPolicy, "aes-256-xts", |s| {
+            s.policy.report.guest.aes_256_xts = Requirement::Required;
+        });
+        check(Step::GuestPolicy, "power measurement", |s| {
+            s.policy.report.guest.rapl_disabled = Requirement::Required;
+        });
+        check(Step::GuestPolicy, "ciphertext hiding", |s| {
+            s.policy.report.guest.ciphertext_hiding = Requirement::Required;
+        });
+        check(Step::GuestPolicy, "page swap", |s| {
+            s.policy.report.guest.page_swap_disabled = Requirement::Required;
+        });
+        check(Step::Platform, "multithreading that the guest refuses", |s| {
+            s.fields.policy &= !(1 << 16);
+            s.fields.platform_info |= 1;
+        });
+        check(Step::Platform, "power measurement that the guest refuses", |s| {
+            s.fields.policy |= 1 << 23;
+            s.fields.platform_info &= !(1 << 3);
+        });
+        check(Step::Platform, "no ciphertext hiding, which the guest demands", |s| {
+            s.fields.policy |= 1 << 24;
+            s.fields.platform_info &= !(1 << 4);
+        });
+        check(Step::Platform, "tsme", |s| {
+            s.fields.platform_info |= 1 << 1;
+            s.policy.report.platform.tsme_disabled = Requirement::Required;
+        });
+        check(Step::Platform, "error correction", |s| {
+            s.fields.platform_info &= !(1 << 2);
+            s.policy.report.platform.ecc = Requirement::Required;
+        });
+        for at in 0..3 {
+            refused(Step::Platform, "committed firmware above the current", product, |s| {
+                s.fields.committed_firmware[at] += 1;
+            });
+        }
         check(Step::Platform, "alias check", |s| {
             s.fields.platform_info &= !(1 << 5);
             s.policy.report.platform.alias_check = Requirement::Required;
@@ -623,10 +684,14 @@ fn steps_20_to_24_accepted_values() {
     check(Step::IdKeys, "author key", |s| {
         s.policy.report.author_keys = Allowed::only([KeyDigest::new([1; 48])]);
     });
+    check(Step::IdKeys, "author key that is not in use", |s| {
+        s.fields.author_key_digest = [4; 48];
+        s.policy.report.author_keys = Allowed::only([KeyDigest::new([4; 48])]);
+    });
     check(Step::Chip, "chip", |s| s.policy.report.chips = Allowed::only([ChipId::new([1; 64])]));
 }
 
-fn leaf(uses: &[&str], from: i64, until: i64) -> Vec<u8> {
+pub(super) fn leaf(uses: &[&str], from: i64, until: i64) -> Vec<u8> {
     let at = |seconds| jiff::Timestamp::from_second(seconds).unwrap();
     uvm_leaf(uses, at(from), at(until))
 }

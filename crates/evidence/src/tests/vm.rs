@@ -16,25 +16,25 @@ use crate::{
 };
 
 /// Everything that goes into a verification; a sound one until a test changes something.
-struct Vm {
-    chip: Chip,
-    ak: SoftwareAk,
-    claims: VmClaims,
+pub(super) struct Vm {
+    pub(super) chip: Chip,
+    pub(super) ak: SoftwareAk,
+    pub(super) claims: VmClaims,
     /// What the processor says beside what follows from the claims.
-    change_fields: fn(&mut ReportFields),
-    change_hcl: fn(&mut Hcl),
-    pcrs: BTreeMap<PcrIndex, PcrValue>,
-    change_quote: fn(&mut QuoteFields),
-    policy: VmPolicy,
-    anchors: Anchors,
-    binding: VmBinding,
+    pub(super) change_fields: fn(&mut ReportFields),
+    pub(super) change_hcl: fn(&mut Hcl),
+    pub(super) pcrs: BTreeMap<PcrIndex, PcrValue>,
+    pub(super) change_quote: fn(&mut QuoteFields),
+    pub(super) policy: VmPolicy,
+    pub(super) anchors: Anchors,
+    pub(super) binding: VmBinding,
     now: Timestamp,
     /// Changes the bytes after everything is signed.
-    spoil: fn(&mut RawVmEvidence),
+    pub(super) spoil: fn(&mut RawVmEvidence),
 }
 
 impl Vm {
-    fn new(product: Product) -> Self {
+    pub(super) fn new(product: Product) -> Self {
         let ak = SoftwareAk::new();
         let pcrs: BTreeMap<_, _> = [0u8, 4, 7, 11, 23]
             .map(|index| (PcrIndex::try_from(index).unwrap(), PcrValue::of(&[index])))
@@ -83,7 +83,7 @@ impl Vm {
         evidence
     }
 
-    fn verify(&self) -> Result<VerifiedVm, Refusal> {
+    pub(super) fn verify(&self) -> Result<VerifiedVm, Refusal> {
         self.check(&self.evidence())
     }
 

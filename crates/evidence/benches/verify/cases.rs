@@ -2,16 +2,14 @@
 //!
 //! All is forged, and all is measured in one run, so that the ratios in `ratios.toml` say something on any machine.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail")]
-
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use evidence::{
-    Anchors, Binding, Policy, Product, RawEvidence, Sha256, TcbFloor, Verifier, verify,
+    Anchors, Binding, Policy, Product, RawEvidence, Sha256, TcbFloor, Verifier, verify, verify_snp,
 };
 use forged_root::{Chip, Form, UVM_MEASUREMENT, UVM_SVN, uvm_endorsement};
 use jiff::Timestamp;
@@ -52,7 +50,7 @@ fn raw(criterion: &mut Criterion, chip: &Chip, evidence: &RawEvidence) {
     group.finish();
 }
 
-fn whole(criterion: &mut Criterion) {
+pub(crate) fn whole(criterion: &mut Criterion) {
     let product = forged_root::Product::Milan;
     let chips = ["first", "second"].map(|seed| Chip::new(product, seed, product.tcb()));
     let all = [evidence_of(&chips[0]), evidence_of(&chips[1])];
@@ -80,6 +78,12 @@ fn whole(criterion: &mut Criterion) {
     group.bench_function("new_vek", |bencher| {
         bencher.iter(|| snp(&verifier, black_box(turn.next().unwrap())));
     });
+    group.bench_function("new", |bencher| {
+        bencher.iter(|| {
+            let RawEvidence { report, certificates, .. } = black_box(&all[0]);
+            verify_snp(&policy.report, &anchors(), report, certificates, &binding, now).unwrap()
+        });
+    });
     group.finish();
     let mut group = criterion.benchmark_group("container");
     group.measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_millis(500));
@@ -92,6 +96,3 @@ fn whole(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, whole);
-criterion_main!(benches);
