@@ -127,14 +127,7 @@ impl ArmGroup {
     }
 
     fn read(resource: &At<'_>) -> Result<Self, ArmError> {
-        let tag = match resource.object("tags")? {
-            Some(tags) => tags.text("Annotate-zero-sidecar")?,
-            None => None,
-        };
-        let sidecars = match tag {
-            Some(tag) if tag.eq_ignore_ascii_case("true") => Sidecars::None,
-            Some(_) | None => Sidecars::OfTheService,
-        };
+        let sidecars = sidecars(resource)?;
         let group = resource.required_object("properties")?;
         group.only(GROUP_KEYS)?;
         for (key, wanted) in [("sku", "Confidential"), ("osType", "Linux")] {
@@ -157,6 +150,17 @@ impl ArmGroup {
             return Err(group.at("containers").expected("at least one container"));
         }
         Ok(Self { containers, sidecars })
+    }
+}
+
+/// Versions of the reference tool differ in what any other value of the tag means.
+fn sidecars(resource: &At<'_>) -> Result<Sidecars, ArmError> {
+    const TAG: &str = "Annotate-zero-sidecar";
+    let Some(tags) = resource.object("tags")? else { return Ok(Sidecars::OfTheService) };
+    match tags.text(TAG)? {
+        None => Ok(Sidecars::OfTheService),
+        Some(tag) if tag.eq_ignore_ascii_case("true") => Ok(Sidecars::None),
+        Some(other) => Err(tags.at(TAG).not_supported(&format!("{other:?}"))),
     }
 }
 

@@ -232,11 +232,13 @@ fn a_tag_leaves_the_services_sidecars_out() {
     let with = |tags: Value| {
         let mut template: Value = serde_json::from_slice(&group(json!({}), json!({}))).unwrap();
         template["resources"][0]["tags"] = tags;
-        ArmGroup::parse(&serde_json::to_vec(&template).unwrap(), None).unwrap().sidecars()
+        let template = serde_json::to_vec(&template).unwrap();
+        ArmGroup::parse(&template, None).map(|group| group.sidecars()).map_err(|e| e.to_string())
     };
-    assert_eq!(with(json!({ "annotate-zero-sidecar": "True" })), Sidecars::None);
-    assert_eq!(with(json!({ "Annotate-zero-sidecar": "false" })), Sidecars::OfTheService);
-    assert_eq!(with(json!({ "team": "x" })), Sidecars::OfTheService);
+    assert_eq!(with(json!({ "annotate-zero-sidecar": "True" })), Ok(Sidecars::None));
+    let other = "resources[0].tags.Annotate-zero-sidecar: \"false\" is not supported";
+    assert_eq!(with(json!({ "Annotate-zero-sidecar": "false" })), Err(other.to_owned()));
+    assert_eq!(with(json!({ "team": "x" })), Ok(Sidecars::OfTheService));
     let policy =
         GroupPolicy::with_fragments(Mode::Production, vec![tests::spec()], Vec::new()).unwrap();
     assert!(policy.render().contains("\nfragments := []\n"));
@@ -275,7 +277,8 @@ fn resolves_parameters_and_variables_and_nothing_else() {
             "Given": { "type": "string" }, "default": { "type": "string", "defaultValue": "d" },
             "number": { "type": "int", "defaultValue": 7 },
         });
-        template["variables"] = json!({ "v": "w", "indirect": "[parameters('default')]" });
+        template["variables"] =
+            json!({ "v": "w", "indirect": "[parameters('default')]", "again": "[variables('v')]" });
         serde_json::to_vec(&template).unwrap()
     };
     let file = br#"{"parameters":{"given":{"value":"g"}}}"#;
@@ -283,6 +286,7 @@ fn resolves_parameters_and_variables_and_nothing_else() {
         ("[parameters('given')]", "g"),
         ("[ parameters( 'DEFAULT' ) ]", "d"),
         ("[variables('v')]", "w"),
+        ("[variables('indirect')]", "d"),
         ("plain]", "plain]"),
     ] {
         let group = ArmGroup::parse(&with(text), Some(file)).unwrap();
@@ -294,7 +298,7 @@ fn resolves_parameters_and_variables_and_nothing_else() {
             "[parameters('given')]",
             ": parameter \"given\" has no value; give it in a parameters file",
         ),
-        ("[variables('indirect')]", ": expression \"[parameters('default')]\" is not supported"),
+        ("[variables('again')]", ": expression \"[variables('v')]\" is not supported"),
         ("[concat('a', 'b')]", ": expression \"[concat('a', 'b')]\" is not supported"),
         ("x[parameters('default')]", ": expression \"x[parameters('default')]\" is not supported"),
         ("[[x]", ": expression \"[[x]\" is not supported"),

@@ -64,7 +64,8 @@ impl Names {
         Ok(names)
     }
 
-    /// A value with its expression resolved; what it stands for may not be an expression again.
+    /// A value with its expression resolved. A variable may stand for a parameter; what that stands for may not be an
+    /// expression again.
     pub(super) fn resolve<'a>(&'a self, value: &'a Value) -> Result<&'a Value, ExpressionError> {
         let Value::String(text) = value else { return Ok(value) };
         // The reference tool also replaces an expression inside a text, which the service does not.
@@ -73,20 +74,30 @@ impl Names {
             let unsupported = || Err(ExpressionError::Unsupported(text.clone()));
             return if inside { unsupported() } else { Ok(value) };
         }
-        let unsupported = || ExpressionError::Unsupported(text.clone());
-        let (kind, name) = reference(text).ok_or_else(unsupported)?;
+        let unsupported = |text: &str| ExpressionError::Unsupported(text.to_owned());
+        let (kind, name) = reference(text).ok_or_else(|| unsupported(text))?;
+        let mut found = self.lookup(kind, name)?;
+        if let (Kind::Variable, Some(inner)) = (kind, found.as_str())
+            && let Some((Kind::Parameter, name)) = reference(inner)
+        {
+            found = self.lookup(Kind::Parameter, name)?;
+        }
+        match found.as_str().filter(|inner| inner.contains('[')) {
+            Some(inner) => Err(unsupported(inner)),
+            None => Ok(found),
+        }
+    }
+
+    fn lookup(&self, kind: Kind, name: &str) -> Result<&Value, ExpressionError> {
         let found = match kind {
             Kind::Parameter => self.parameters.get(&name.to_lowercase()),
             Kind::Variable => self.variables.get(&name.to_lowercase()),
         };
-        let found = found.ok_or_else(|| ExpressionError::NoValue(name.to_owned()))?;
-        match found.as_str().filter(|inner| inner.contains('[')) {
-            Some(inner) => Err(ExpressionError::Unsupported(inner.to_owned())),
-            None => Ok(found),
-        }
+        found.ok_or_else(|| ExpressionError::NoValue(name.to_owned()))
     }
 }
 
+#[derive(Clone, Copy)]
 enum Kind {
     Parameter,
     Variable,

@@ -49,6 +49,35 @@ fn agrees_with_every_vector_of_the_reference() {
     }
 }
 
+/// Archives made for this test, one for each thing that a layer may have or the reference refuses, and some at random;
+/// what is expected was computed by running the reference's algorithm over Go's `archive/tar`.
+#[test]
+fn agrees_with_the_reference_on_what_layers_may_have() {
+    use base64::Engine as _;
+    let path = format!("{}/tests/layer-vectors/more.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let list = std::fs::read_to_string(path).unwrap();
+    for line in list.lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        let packed = case["tar_gz"].as_str().unwrap();
+        let packed = base64::engine::general_purpose::STANDARD.decode(packed).unwrap();
+        let mut tar = Vec::new();
+        flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut tar).unwrap();
+        let mut image = Cursor::new(Vec::new());
+        let written = write_ext4(tar.as_slice(), &mut image).ok();
+        let measured = measure(tar.as_slice()).ok();
+        let found = written.zip(measured).map(|(size, measured)| {
+            let sha256 = hex::encode(digest(&SHA256, image.get_ref()));
+            (size, sha256, measured.root_hash.to_string())
+        });
+        let text = |key: &str| Some(case.get(key)?.as_str()?.to_owned());
+        let size = case.get("ext4_size").and_then(serde_json::Value::as_u64);
+        let expected = size.zip(text("ext4_sha256")).zip(text("dm_verity_root_hash"));
+        let expected = expected.map(|((size, sha256), root)| (size, sha256, root));
+        assert_eq!(found, expected, "{}", case["what"]);
+    }
+    assert!(list.lines().count() > 100);
+}
+
 /// The root as the kernel's documentation says it, level by level.
 fn plain_root(image: &[u8]) -> RootHash {
     let mut level = image.to_vec();
