@@ -2,7 +2,7 @@
 //!
 //! OCI image specification 1.1, with Docker's schema 2 accepted for reading. Every blob is checked against the digest
 //! and size that name it, layers also against the configuration's `diff_ids`, while they stream. What is not a Linux
-//! image for amd64 with tar or gzip layers is refused with its media type: foreign layers, zstd, artifacts.
+//! image for amd64 with plain, gzip or zstd layers is refused with its media type: foreign layers, artifacts.
 
 mod build;
 mod digest;
@@ -13,6 +13,7 @@ mod layout;
 mod measure;
 mod read;
 mod written;
+mod zstd;
 
 pub use self::build::{Blob, BuildError, File, Image, Spec, build};
 pub use self::digest::{Digest, NotADigest};

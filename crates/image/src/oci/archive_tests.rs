@@ -109,6 +109,28 @@ fn a_layer_by_itself_may_be_compressed() {
     assert_eq!((found.diff_id, found.measurement), (zipped.diff_id, zipped.measurement));
     assert_eq!(found.diff_id, image().diff_id());
     assert_ne!(found.blob, zipped.blob);
+
+    let zstd = |bytes: &[u8]| {
+        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+        compress_to_vec(bytes, CompressionLevel::Fastest)
+    };
+    // Several frames, the empty one too, and some to be skipped.
+    let (first, second) = plain.split_at(700);
+    let skipped = [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    for blob in [
+        zstd(&plain),
+        [zstd(first), skipped.to_vec(), zstd(b""), zstd(second), skipped.to_vec()].concat(),
+    ] {
+        let zipped = measure_layer(blob.as_slice()).unwrap();
+        assert_eq!((found.diff_id, found.measurement), (zipped.diff_id, zipped.measurement));
+        assert_eq!(zipped.blob, Digest::of(&blob));
+        for cut in [blob.len() / 2, blob.len() - 1] {
+            assert!(measure_layer(&blob[..cut]).is_err(), "cut at {cut} of {}", blob.len());
+        }
+    }
+    // RFC 8878, "Window Descriptor": 2^(10 + 20) bytes.
+    let huge = [0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3, 1, 0, 0];
+    assert!(chain(&measure_layer(huge.as_slice()).unwrap_err()).contains("reading the archive"));
 }
 
 #[test]

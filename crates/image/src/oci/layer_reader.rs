@@ -7,6 +7,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::digest::Digest;
 use super::read::{Compression, Described, LayerBlob};
+use super::zstd::Frames;
 use crate::archive::widen;
 
 /// Reads the uncompressed archive of a layer blob. What was read counts only after [`LayerReader::finish`].
@@ -30,6 +31,7 @@ pub struct Found {
 enum Source<R> {
     Plain(Compressed<R>),
     Gzip(Box<MultiGzDecoder<Compressed<R>>>),
+    Zstd(Box<Frames<Compressed<R>>>),
 }
 
 /// The blob as it is stored.
@@ -50,9 +52,7 @@ impl<R: Read> LayerReader<R> {
     /// Reads a layer that no manifest names, plain or compressed; given a `diff_id`, only that one.
     pub fn unnamed(diff_id: Option<Digest>, input: R) -> io::Result<Self> {
         let mut blob = Compressed::new(input, ARCHIVE_MAX);
-        // RFC 1952: no archive begins so, since a name does not.
-        let is_gzip = blob.input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let compression = if is_gzip { Compression::Gzip } else { Compression::None };
+        let compression = Compression::of(blob.input.fill_buf()?);
         Ok(Self::over(blob, compression, None, diff_id))
     }
 
@@ -65,6 +65,7 @@ impl<R: Read> LayerReader<R> {
         let source = match compression {
             Compression::None => Source::Plain(input),
             Compression::Gzip => Source::Gzip(Box::new(MultiGzDecoder::new(input))),
+            Compression::Zstd => Source::Zstd(Box::new(Frames::new(input))),
         };
         Self { blob, diff_id, source, hash: Context::new(&SHA256), length: 0 }
     }
@@ -76,6 +77,7 @@ impl<R: Read> LayerReader<R> {
         let mut blob = match self.source {
             Source::Plain(blob) => blob,
             Source::Gzip(decoder) => decoder.into_inner(),
+            Source::Zstd(frames) => frames.into_inner(),
         };
         while blob.read(&mut buffer)? > 0 {}
         let found = Found {
@@ -106,6 +108,7 @@ impl<R: Read> Read for LayerReader<R> {
         let count = match &mut self.source {
             Source::Plain(blob) => blob.read(buffer)?,
             Source::Gzip(decoder) => decoder.read(buffer)?,
+            Source::Zstd(frames) => frames.read(buffer)?,
         };
         self.hash.update(buffer.get(..count).unwrap_or_default());
         self.length += widen(count);

@@ -30,6 +30,21 @@ pub enum Compression {
     None,
     /// RFC 1952.
     Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Compression {
+    /// By the first bytes of a file. No archive begins as compressed files do, since a name does not.
+    pub fn of(start: &[u8]) -> Self {
+        if start.starts_with(&[0x1f, 0x8b]) {
+            Self::Gzip
+        } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            Self::Zstd
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// A checked manifest.
@@ -128,6 +143,7 @@ impl Manifest {
             let compression = match media_type.as_str() {
                 OCI_LAYER | DOCKER_LAYER => Compression::None,
                 OCI_LAYER_GZIP | DOCKER_LAYER_GZIP => Compression::Gzip,
+                OCI_LAYER_ZSTD | DOCKER_LAYER_ZSTD => Compression::Zstd,
                 _ => return Err(DocumentError::MediaType { what: name, found: media_type }),
             };
             Ok(LayerBlob { blob: described(&name, layer)?, compression })
@@ -276,3 +292,5 @@ const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";

@@ -204,8 +204,8 @@ fn refuses_manifests_that_it_does_not_take() {
         "manifest is not of schema version 2"
     );
     assert_eq!(
-        with("layer.v1.tar+gzip", "layer.v1.tar+zstd"),
-        "layer 0 has media type \"application/vnd.oci.image.layer.v1.tar+zstd\", which is not supported"
+        with("layer.v1.tar+gzip", "layer.v1.tar+xz"),
+        "layer 0 has media type \"application/vnd.oci.image.layer.v1.tar+xz\", which is not supported"
     );
     assert_eq!(
         with("layer.v1.tar+gzip", "layer.nondistributable.v1.tar+gzip"),
@@ -244,6 +244,8 @@ fn takes_layers_of_every_form_that_registries_have() {
         ("vnd.oci.image.layer.v1.tar+gzip", Compression::Gzip),
         ("vnd.docker.image.rootfs.diff.tar", Compression::None),
         ("vnd.docker.image.rootfs.diff.tar.gzip", Compression::Gzip),
+        ("vnd.oci.image.layer.v1.tar+zstd", Compression::Zstd),
+        ("vnd.docker.image.rootfs.diff.tar.zstd", Compression::Zstd),
     ] {
         let text = text.replacen("vnd.oci.image.layer.v1.tar+gzip", media_type, 1);
         let text = text.replacen("\"layers\":[{", "\"layers\":[{\"urls\":[],", 1);

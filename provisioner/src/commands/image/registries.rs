@@ -187,4 +187,4 @@ impl Read for Piece {
 }
 
 const NESTED_MAX: usize = 3;
-const NOT_AN_IMAGE: &str = "name an image for linux on amd64 with tar or gzip layers";
+const NOT_AN_IMAGE: &str = "name an image for linux on amd64 with plain, gzip or zstd layers";

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use azure::registry::ImageName;
 use image::oci::{
-    self, Archive, ArchiveKind, Blobs, Config, Digest, Directory, LayerRecord, Manifest, Stored,
-    measure_docker, measure_layer,
+    self, Archive, ArchiveKind, Blobs, Compression, Config, Digest, Directory, LayerRecord,
+    Manifest, Stored, measure_docker, measure_layer,
 };
 
 use super::aside;
@@ -56,10 +56,10 @@ impl Source {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Failure::of(format!("reading {text}"), error, "say what it is with --as")
         };
-        let mut magic = [0; 2];
+        let mut magic = [0; 4];
         let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
         read.map_err(|error| failed(error.into()))?;
-        if magic == [0x1f, 0x8b] {
+        if Compression::of(&magic) != Compression::None {
             return Err(Failure::new(
                 format!("{text} is compressed, so what it holds is not seen"),
                 "unpack it, or say --as layer if it is one",
@@ -152,4 +152,4 @@ pub(super) fn blob(blobs: &impl Blobs, digest: Digest) -> io::Result<Vec<u8>> {
 }
 
 const BLOB_MAX: u64 = 4 << 30;
-const REMEDY: &str = "the layer and the entry are named above; an image must be for linux on amd64, with tar or gzip layers";
+const REMEDY: &str = "the layer and the entry are named above; an image must be for linux on amd64, with plain, gzip or zstd layers";
