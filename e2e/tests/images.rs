@@ -181,6 +181,16 @@ fn peer_docker_registry_and_skopeo_take_what_the_commands_make() -> anyhow::Resu
         ensure!(root == &built["dm_verity_roots"][0], "{form}: {measured}");
     }
 
+    // Another compression is another image with the same layers.
+    let zstd = registry.file("zstd");
+    let to = format!("oci:{}:v1", text(&zstd)?);
+    let compress = ["--dest-compress", "--dest-compress-format", "zstd", "--src-tls-verify=false"];
+    skopeo(&[&["copy", "--quiet"], &compress[..], &[&by_name(&pinned), &to]].concat())?;
+    let measured = told(&["measure", text(&zstd)?])?;
+    let found = &measured["images"][0];
+    ensure!(found["manifest"] != digest, "{measured}");
+    ensure!(found["layers"][0]["dm_verity_root"] == built["dm_verity_roots"][0], "{measured}");
+
     writes_the_manifest(&registry, &pinned)?;
 
     refused(
