@@ -1,5 +1,5 @@
 //! What a store of a thousand to a million secrets of 200 bytes costs, on a directory: writing them, saving a snapshot, and, in a process of its own that only opened the store
-//! from that snapshot, opening, memory, listing and point reads.
+//! from that snapshot, opening, memory, listing and point reads. Then what a durable write costs.
 
 #![expect(clippy::unwrap_used, reason = "a bench may fail")]
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
@@ -7,7 +7,7 @@
 use std::{
     hint::black_box,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
+use futures::future::join_all;
 use store::{
     AnchorStore, AnchorStoreError, Demand, Hash, IdentityKey, Key, Newborn, RecoverySet, RootKey,
     SealedAnchor, Settings, Share, ShareRef, ShareSet, Store, Transaction, Uncovered, Value,
@@ -59,9 +60,88 @@ fn main() {
         child.env("VOUCHSAFE_CURVE_COUNT", count.to_string());
         assert!(child.status().unwrap().success());
     }
+    runtime.block_on(durable());
 }
 
-async fn fill(folder: &Path, count: u64) {
+/// Durable writes beside the file system's own calls for one, turn by turn: a disk that others use too is not the same from one second to the next.
+async fn durable() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let store = birth(folder.path()).await;
+    let put = |i: u64| {
+        let value = Value::new(vec![7; SIZE]).unwrap();
+        store.commit(Transaction::new(now()).put(Key::parse(&name(i)).unwrap(), value))
+    };
+    let (mut bare_calls, mut one_writer, mut many) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..ROUNDS {
+        // Each comes after each other as often.
+        for turn in if i % 2 == 0 { [0, 1, 2] } else { [2, 1, 0] } {
+            let start = Instant::now();
+            match turn {
+                0 => {
+                    bare(folder.path(), i);
+                    bare_calls.push(start.elapsed());
+                }
+                1 => {
+                    put(i).await.unwrap();
+                    one_writer.push(start.elapsed());
+                }
+                _ => {
+                    join_all((0..WRITERS).map(|writer| put(writer * ROUNDS + i))).await;
+                    many.push(start.elapsed());
+                }
+            }
+        }
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times.get(times.len() / 2).unwrap().as_secs_f64()
+    };
+    let (bare, one, many) = (median(bare_calls), median(one_writer), median(many));
+    note("durable write/the bare calls", bare);
+    note("durable write/one writer", one);
+    note("durable write/64 writers", many);
+    let (rate, writers) = (1.0 / one, f64::from(u32::try_from(WRITERS).unwrap()));
+    println!(
+        "\nthe bare calls {:.2} ms, one writer {:.2} ms: {:.2} ×",
+        bare * 1e3,
+        one * 1e3,
+        one / bare
+    );
+    println!(
+        "one writer {rate:.0}/s, {WRITERS} writers {:.0}/s: {:.0} ×",
+        writers / many,
+        writers * one / many
+    );
+}
+
+/// Notes a time where criterion does, for `cargo xtask bench`.
+fn note(id: &str, seconds: f64) {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")),
+        PathBuf::from,
+    );
+    let folder = target.join("criterion").join(id).join("new");
+    std::fs::create_dir_all(&folder).unwrap();
+    let estimates = serde_json::json!({ "median": { "point_estimate": seconds * 1e9 } });
+    std::fs::write(folder.join("estimates.json"), estimates.to_string()).unwrap();
+}
+
+/// What one durable creation costs without us: create, write, fsync, link, fsync of the folder.
+fn bare(folder: &Path, i: u64) {
+    let draft = folder.join(format!("{i}#1"));
+    let mut file = std::fs::File::create_new(&draft).unwrap();
+    file.write_all(&[7; 640]).unwrap();
+    file.sync_all().unwrap();
+    std::fs::hard_link(&draft, folder.join(format!("{i}"))).unwrap();
+    std::fs::File::open(folder).unwrap().sync_all().unwrap();
+    std::fs::remove_file(&draft).unwrap();
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+async fn birth(folder: &Path) -> Store {
     let rng = SystemRandom::new();
     let root = RootKey::generate(&rng).unwrap();
     let share = root.split(1, 1, &rng).unwrap().remove(0);
@@ -75,14 +155,17 @@ async fn fill(folder: &Path, count: u64) {
     let id = newborn.identity.public().id();
     std::fs::write(folder.join("identity"), id.to_string()).unwrap();
     let objects = store::directory(&folder.join("objects")).unwrap();
-    let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    let first = Transaction::new(now);
-    let store = Store::create(&objects, &root, newborn, first, &settings()).await.unwrap();
+    let first = Transaction::new(now());
+    Store::create(&objects, &root, newborn, first, &settings()).await.unwrap()
+}
+
+async fn fill(folder: &Path, count: u64) {
+    let store = birth(folder).await;
     let start = Instant::now();
     let mut written = 0;
     while written < count {
         let until = (written + 10_000).min(count);
-        let all = (written..until).fold(Transaction::new(now), |all, i| {
+        let all = (written..until).fold(Transaction::new(now()), |all, i| {
             all.put(Key::parse(&name(i)).unwrap(), Value::new(vec![7; SIZE]).unwrap())
         });
         store.commit(all).await.unwrap();
@@ -106,6 +189,7 @@ async fn measure(folder: &Path, count: u64) {
     let start = Instant::now();
     let store = Store::open(&objects, &root, &id, anchors, &settings).await.unwrap();
     let took = start.elapsed();
+    note(&format!("open from a snapshot/keys/{count}"), took.as_secs_f64());
     assert!(store.origin().snapshot.is_some());
     let used = resident().saturating_sub(before);
     let data = count * u64::try_from(SIZE + name(0).len()).unwrap() / 1024;
@@ -144,3 +228,5 @@ fn resident() -> u64 {
 }
 
 const SIZE: usize = 200;
+const ROUNDS: u64 = 200;
+const WRITERS: u64 = 64;

@@ -1,15 +1,10 @@
-//! How fast the store is, beside what it is made of. The peers are in `oracles/store`.
+//! Point reads, and many writers of a storage that is far away. What a directory and a million secrets cost is measured by `curve`; the peers are in `oracles/store`.
 
 #![expect(clippy::unwrap_used, reason = "a bench may fail")]
 
 use std::{
     hint::black_box,
-    io::Write,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,30 +17,10 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, memory::InMemory, path::Path as Place,
 };
 use store::{
-    AnchorStore, AnchorStoreError, Demand, Hash, IdentityId, IdentityKey, Key, Newborn,
-    RecoverySet, RootKey, SealedAnchor, Settings, ShareRef, ShareSet, Store, Transaction,
-    Uncovered, Value,
+    Hash, IdentityKey, Key, Newborn, RecoverySet, RootKey, Settings, ShareRef, ShareSet, Store,
+    Transaction, Uncovered, Value,
 };
 use tokio::runtime::Runtime;
-
-struct NoAnchor;
-
-#[async_trait]
-impl AnchorStore for NoAnchor {
-    async fn read(&self) -> Result<Option<SealedAnchor>, AnchorStoreError> {
-        Ok(None)
-    }
-
-    async fn write(&self, _anchor: &SealedAnchor) -> Result<(), AnchorStoreError> {
-        Ok(())
-    }
-}
-
-struct World {
-    objects: Arc<dyn ObjectStore>,
-    root: RootKey,
-    id: IdentityId,
-}
 
 fn settings() -> Settings {
     let uncovered = Uncovered { commits: u64::MAX, age: Duration::MAX };
@@ -64,7 +39,7 @@ fn secret() -> Value {
     Value::new(vec![7; 200]).unwrap()
 }
 
-async fn birth(objects: Arc<dyn ObjectStore>) -> (World, Store) {
+async fn birth(objects: Arc<dyn ObjectStore>) -> Store {
     let root = RootKey::generate(&SystemRandom::new()).unwrap();
     let share = ShareRef { name: "unseal".into(), version: "1".into(), sha256: Hash::of(b"") };
     let newborn = Newborn {
@@ -72,15 +47,13 @@ async fn birth(objects: Arc<dyn ObjectStore>) -> (World, Store) {
         shares: ShareSet { threshold: 1, shares: vec![share] },
         recovery: RecoverySet { threshold: 0, shares: Vec::new() },
     };
-    let id = newborn.identity.public().id();
     let first = Transaction::new(now());
-    let store = Store::create(&objects, &root, newborn, first, &settings()).await.unwrap();
-    (World { objects, root, id }, store)
+    Store::create(&objects, &root, newborn, first, &settings()).await.unwrap()
 }
 
 /// A store of so many secrets of 200 bytes, in memory.
-async fn filled(count: u64) -> (World, Store) {
-    let (world, store) = birth(Arc::new(InMemory::new())).await;
+async fn filled(count: u64) -> Store {
+    let store = birth(Arc::new(InMemory::new())).await;
     let mut i = 0;
     while i < count {
         let until = (i + 10_000).min(count);
@@ -88,84 +61,19 @@ async fn filled(count: u64) -> (World, Store) {
         store.commit(all).await.unwrap();
         i = until;
     }
-    (world, store)
+    store
 }
 
 fn reads(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let mut group = c.benchmark_group("point read");
     for count in [1_000, 10_000, 100_000, 1_000_000] {
-        let (_, store) = runtime.block_on(filled(count));
+        let store = runtime.block_on(filled(count));
         let names: Vec<Key> = (0..10_000).map(|i| name(i * 7_919 % count)).collect();
         let mut next = names.iter().cycle();
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("keys", count), |b| {
             b.iter(|| black_box(store.entry(next.next().unwrap())));
-        });
-    }
-    group.finish();
-}
-
-/// What one durable creation costs without us: create, write, fsync, link, fsync of the folder.
-fn bare(folder: &Path, i: u64, content: &[u8]) {
-    let draft = folder.join(format!("{i}#1"));
-    let mut file = std::fs::File::create_new(&draft).unwrap();
-    file.write_all(content).unwrap();
-    file.sync_all().unwrap();
-    std::fs::hard_link(&draft, folder.join(format!("{i}"))).unwrap();
-    std::fs::remove_file(&draft).unwrap();
-    std::fs::File::open(folder).unwrap().sync_all().unwrap();
-}
-
-fn writes(c: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
-    // Where the workspace is, and not in memory, where /tmp may be.
-    let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut group = c.benchmark_group("durable write");
-    group.sample_size(20);
-    group.throughput(Throughput::Elements(1));
-    let count = AtomicU64::new(0);
-    let content = vec![7; 640];
-    group.bench_function("the bare calls", |b| {
-        b.iter(|| bare(place.path(), count.fetch_add(1, Ordering::Relaxed), &content));
-    });
-    let objects = store::directory(&place.path().join("one")).unwrap();
-    let (_world, store) = runtime.block_on(birth(objects));
-    group.bench_function("one writer", |b| {
-        b.to_async(&runtime).iter(|| {
-            let i = count.fetch_add(1, Ordering::Relaxed);
-            store.commit(Transaction::new(now()).put(name(i), secret()))
-        });
-    });
-    group.throughput(Throughput::Elements(64));
-    group.bench_function("64 writers", |b| {
-        b.to_async(&runtime).iter(|| {
-            join_all((0..64).map(|_| {
-                let i = count.fetch_add(1, Ordering::Relaxed);
-                store.commit(Transaction::new(now()).put(name(i), secret()))
-            }))
-        });
-    });
-    group.finish();
-}
-
-fn opening(c: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
-    let mut group = c.benchmark_group("open from a snapshot");
-    group.sample_size(10);
-    for count in [1_000, 10_000, 100_000, 1_000_000] {
-        let (world, store) = runtime.block_on(filled(count));
-        runtime.block_on(store.save()).unwrap();
-        drop(store);
-        group.throughput(Throughput::Elements(count));
-        group.bench_function(BenchmarkId::new("keys", count), |b| {
-            b.to_async(&runtime).iter(|| async {
-                let anchors: (&dyn AnchorStore, _) = (&NoAnchor, Demand::MayBeAbsent);
-                let settings = settings();
-                let opened =
-                    Store::open(&world.objects, &world.root, &world.id, anchors, &settings);
-                assert!(opened.await.unwrap().origin().snapshot.is_some());
-            });
         });
     }
     group.finish();
@@ -238,7 +146,7 @@ impl ObjectStore for Far {
 
 fn far(c: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
-    let (_world, store) = runtime.block_on(birth(Arc::new(Far(InMemory::new()))));
+    let store = runtime.block_on(birth(Arc::new(Far(InMemory::new()))));
     let mut group = c.benchmark_group("20 ms away");
     group.sample_size(10);
     let writers = 1_000;
@@ -265,5 +173,5 @@ fn far(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reads, writes, opening, far);
+criterion_group!(benches, reads, far);
 criterion_main!(benches);
