@@ -157,8 +157,9 @@ impl EvidenceFault {
 
     /// What to try.
     #[must_use]
-    pub const fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
+            Self::Lacks("report") => "name a file with a report, and this one with --certificates",
             Self::Lacks(_) => "give it with --certificates or --endorsement",
             Self::Refused { .. } => "see what the step expected and found, above",
             Self::NoWorkload => "see what kept each workload from fitting, above",
@@ -195,7 +196,11 @@ fn print(node: &Node, json: bool, out: &mut dyn Write) -> Result<(), EvidenceFau
     } else {
         node.to_string()
     };
-    writeln!(out, "{}", text.trim_end()).map_err(EvidenceFault::Print)
+    match writeln!(out, "{}", text.trim_end()) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(EvidenceFault::Print),
+    }
 }
 
 fn document(file: &Path) -> Result<Document, EvidenceFault> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use clap::Parser;
+use evidence::Step;
 use forged_root::vm::{Hcl, QuoteFields, SoftwareAk, VmClaims};
 use forged_root::{Chip, Endorsement, Form, Product, UVM_MEASUREMENT, UVM_SVN, amd_crl, keys};
 use jiff::Timestamp;
@@ -131,6 +132,28 @@ fn verifies_each_kind_step_by_step() {
         folder.verify(&["hcl.bin", "--certificates", "thim.json", "--roots", "roots.pem"]);
     ended.unwrap();
     assert!(text.contains("19 binding: passed"), "{text}");
+}
+
+#[test]
+fn says_of_another_technology_that_it_is_one() {
+    let folder = Folder::new();
+    let mut hcl = fs::read(folder.path("hcl.bin")).unwrap();
+    hcl[1224] = 4;
+    folder.put("tdx.bin", &hcl);
+    let (ended, text) = folder.verify(&["tdx.bin"]);
+    assert!(matches!(ended, Err(EvidenceFault::Refused { step: Step::Structure })), "{text}");
+    assert!(text.contains("REFUSED: expected an hcl report of kind snp, found tdx"), "{text}");
+    let (ended, text) = command(&["show", &folder.path("tdx.bin")]);
+    ended.unwrap();
+    assert!(text.contains("kind: tdx") && text.contains("secure_boot"), "{text}");
+}
+
+#[test]
+fn shows_a_revocation_list() {
+    let folder = Folder::new();
+    let (ended, text) = command(&["show", &folder.path("crl.der")]);
+    ended.unwrap();
+    assert!(text.contains("format: revocation list") && text.contains("ARK-Milan"), "{text}");
 }
 
 #[test]

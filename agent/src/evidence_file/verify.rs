@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use evidence::document::{Document, Parts};
 use evidence::inspect::{self, CertificateView};
 use evidence::{
-    Absence, Anchors, Binding, HclReport, KeyPolicy, Kind, Policy, Product, QuoteNonce,
-    RawEvidence, RawVmEvidence, Refusal, Report, ReportPolicy, Requirement, Revocation, Sha256,
-    Step, TcbFloor, TpmQuote, UserData, VerifiedReport, VmBinding, VmPolicy,
+    Absence, Anchors, Binding, HclReport, HclReportKind, KeyPolicy, Kind, Policy, Product,
+    QuoteNonce, RawEvidence, RawVmEvidence, Refusal, Report, ReportPolicy, Requirement, Revocation,
+    Sha256, Step, TcbFloor, TpmQuote, UserData, VerifiedReport, VmBinding, VmPolicy,
 };
 use jiff::Timestamp;
 use manifest::{Manifest, NoMatch};
@@ -51,15 +51,18 @@ pub(super) fn run(arguments: VerifyArguments, now: Timestamp) -> Result<Outcome,
     if let Some(evidence) = parts.container() {
         return judge.container(&evidence, parts.runtime_data.as_deref());
     }
-    let certificates = parts.certificates.as_deref().ok_or(EvidenceFault::Lacks("certificates"))?;
+    let certificates = || parts.certificates.as_deref().ok_or(EvidenceFault::Lacks("certificates"));
     match (&parts.report, &parts.hcl_report) {
-        (Some(report), _) => judge.report(report, certificates, parts.runtime_data.as_deref()),
+        (Some(report), _) => judge.report(report, certificates()?, parts.runtime_data.as_deref()),
         (None, Some(bytes)) => {
             let hcl = HclReport::parse(bytes).map_err(|error| EvidenceFault::Part {
                 part: "the hcl report",
                 source: error.into(),
             })?;
-            judge.report(hcl.report(), certificates, Some(hcl.claims_bytes()))
+            if hcl.kind() != HclReportKind::Snp {
+                return Ok(judge.another_technology(hcl.kind()));
+            }
+            judge.report(hcl.report(), certificates()?, Some(hcl.claims_bytes()))
         }
         (None, None) => Err(EvidenceFault::Lacks("report")),
     }
@@ -124,7 +127,6 @@ impl Judge {
             policy.report.revocation = Revocation::Required(lists);
         }
         let nothing = [
-            Step::Platform,
             Step::HostData,
             Step::Measurement,
             Step::Image,
@@ -170,6 +172,16 @@ impl Judge {
         let result =
             evidence::verify_snp(policy, anchors, report, &certificates, &binding, self.now);
         Ok(self.outcome(Kind::Report, result.err(), None))
+    }
+
+    /// An HCL report of a technology whose reports are not taken apart, whatever lies beside it.
+    fn another_technology(self, kind: HclReportKind) -> Outcome {
+        let refusal = Refusal {
+            step: Step::Structure,
+            expected: "an hcl report of kind snp".to_owned(),
+            found: kind.to_string(),
+        };
+        self.outcome(Kind::Report, Some(refusal), None)
     }
 
     fn vm(

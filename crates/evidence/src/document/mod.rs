@@ -140,7 +140,7 @@ impl Document {
                 parts.hcl_report = Some(bytes.to_vec());
                 Format::HclReport
             }
-            [0xff, 0x54, 0x43, 0x47, ..] => {
+            bytes if bytes.starts_with(QUOTE) => {
                 parts.quote = Some(RawQuote {
                     message: bytes.to_vec(),
                     signature: Vec::new(),
@@ -166,7 +166,10 @@ impl Document {
                 parts.report = Some(bytes.to_vec());
                 Format::Report
             }
-            _ => return None,
+            _ => {
+                parts.quote = Some(counted_quote(bytes)?);
+                Format::Quote
+            }
         };
         Some(Self { format, parts })
     }
@@ -239,6 +242,25 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE.decode(text).or_else(|_| STANDARD.decode(text)).ok()
 }
 
+/// A quote as the `az-cvm-vtpm` crate keeps it in files: signature, message and the values of registers from the first on,
+/// each with its length or number in front, 8 bytes little-endian.
+fn counted_quote(bytes: &[u8]) -> Option<RawQuote> {
+    let counted = |bytes: &'_ [u8]| -> Option<usize> {
+        usize::try_from(u64::from_le_bytes(*bytes.first_chunk()?)).ok()
+    };
+    let part = |bytes: &'_ [u8]| -> Option<(Vec<u8>, Vec<u8>)> {
+        let (part, rest) = bytes.get(8..)?.split_at_checked(counted(bytes)?)?;
+        Some((part.to_vec(), rest.to_vec()))
+    };
+    let (signature, rest) = part(bytes)?;
+    let (message, rest) = part(&rest).filter(|(message, _)| message.starts_with(QUOTE))?;
+    let (values, []) = rest.get(8..)?.as_chunks::<32>() else { return None };
+    if values.len() != counted(&rest)? {
+        return None;
+    }
+    json::quote(message, signature, values.iter().copied().map(crate::PcrValue::new).collect())
+}
+
 /// Certificates in DER, one after the other; what is none stays as it is, to be refused where it is read.
 fn split_der(bytes: &[u8]) -> Vec<&[u8]> {
     let mut all = Vec::new();
@@ -274,6 +296,8 @@ fn to_pem(der: &[u8]) -> String {
 /// The largest real one, a request with two endorsements, has about 60 KB.
 const MAX_DOCUMENT: usize = 512 << 10;
 
+/// TPM_GENERATED_VALUE, with which every TPMS_ATTEST begins.
+const QUOTE: &[u8] = &[0xff, 0x54, 0x43, 0x47];
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
 const KNOWN: &str = "a report, an hcl report, certificates, a revocation list, an endorsement, a quote, an attestation \

@@ -151,6 +151,22 @@ fn recognises_evidence_of_confidential_containers() {
         assert_eq!(evidence.quote.pcrs.len(), 24);
     }
     assert_eq!(read(quote.to_string().as_bytes()).format, Format::Quote);
+    // The same as the client keeps it in a file.
+    let count = |len: usize| u64::try_from(len).unwrap().to_le_bytes();
+    let parts: [&[u8]; 6] = [
+        &count(256),
+        &signature[6..],
+        &count(message.len()),
+        &message,
+        &count(24),
+        raw.as_flattened(),
+    ];
+    let file = parts.concat();
+    let kept = read(&file).parts.quote.unwrap();
+    assert_eq!((&kept.message, &kept.signature, kept.pcrs.len()), (&message, &signature, 24));
+    for wrong in [&file[..file.len() - 1], &file[..300], &[file.as_slice(), &[0; 32]].concat()] {
+        assert!(matches!(Document::read(wrong), Err(DocumentError::Unknown)));
+    }
 }
 
 /// The same as the `sev` crate wrote it before its version 4, when it knew no Turin.
