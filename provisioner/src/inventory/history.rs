@@ -6,6 +6,7 @@
 
 use azure::Name;
 use azure::secrets::SecretError;
+use futures::StreamExt as _;
 use protocol::bundle::Bundle;
 use secrecy::ExposeSecret as _;
 
@@ -28,14 +29,19 @@ pub(super) async fn consult(
         FoundBundle::Missing | FoundBundle::Invalid(_) => 0,
     };
     let mut highest = newest;
-    for about in cloud.secrets.versions(name).await.during(doing)? {
-        if !about.enabled {
-            vault.hidden.push(about.version.to_string());
-            continue;
-        }
-        let secret = match cloud.secrets.get(name, Some(&about.version)).await {
+    let versions = cloud.secrets.versions(name).await.during(doing)?;
+    let (enabled, disabled): (Vec<_>, Vec<_>) = versions.into_iter().partition(|it| it.enabled);
+    vault.hidden.extend(disabled.iter().map(|about| about.version.to_string()));
+    let mut reads = futures::stream::iter(enabled)
+        .map(|about| async move {
+            let read = cloud.secrets.get(name, Some(&about.version)).await;
+            (about.version, read)
+        })
+        .buffered(8);
+    while let Some((version, read)) = reads.next().await {
+        let secret = match read {
             Err(SecretError::Disabled(_)) => {
-                vault.hidden.push(about.version.to_string());
+                vault.hidden.push(version.to_string());
                 continue;
             }
             read => read.during(doing)?,

@@ -10,7 +10,9 @@
 //!
 //! Values are compared by their canonical text, as published policies need (`"equals":"false"`
 //! matches a Boolean claim). A missing claim, an array and an object meet no condition but
-//! `exists`. An ordering operator holds for integers only. What is not in the grammar is refused.
+//! `exists`. An ordering operator holds for integers only. What is not in the grammar is refused,
+//! and so are fractions and integers of more than 64 bits, which it has: no public text says how a
+//! vault spells them, and no claim of the attestation service is one.
 
 mod evaluate;
 mod grammar;
