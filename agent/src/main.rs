@@ -17,7 +17,7 @@ use agent::{Config, Fault, Lists, Machine, Released, Surroundings, Trusted};
 use attester::{Attester as _, Container, Vm};
 use aws_lc_rs::rand::SystemRandom;
 use clap::{Parser, Subcommand};
-use evidence::{Binding, RevocationStatus};
+use evidence::{Binding, QuoteNonce, RevocationStatus};
 use jiff::Timestamp;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use zeroizing_alloc::ZeroAlloc;
@@ -56,7 +56,7 @@ enum Verb {
         #[command(flatten)]
         common: Common,
     },
-    /// Print this container's evidence as JSON, bound to nothing: for `cargo xtask explain`, good for no server.
+    /// Print the evidence of this container or virtual machine as JSON, bound to nothing: for `cargo xtask explain`, good for no server.
     Collect {
         #[command(flatten)]
         common: Common,
@@ -168,14 +168,7 @@ fn fetch(config: &Config, crl: &[PathBuf]) -> Result<Released, Fault> {
             wait_for(agent::fetch(config, machine, surroundings(&lists)))?
         }
         Kind::Vm => {
-            let vm = match config.roots() {
-                Roots::Real => Vm::new(),
-                Roots::InsecureLocal { .. } => {
-                    let folder = std::env::var_os(INSECURE_MACHINE).ok_or(Fault::NoMachine)?;
-                    Vm::insecure_simulated(Path::new(&folder))
-                }
-            };
-            let vm = vm.map_err(Fault::Attester)?;
+            let vm = vm(config)?;
             wait_for(agent::fetch(config, Machine::Vm(&vm), surroundings(&lists)))?
         }
     };
@@ -188,16 +181,30 @@ fn container(config: &Config) -> Result<Container, Fault> {
     Container::new(Path::new(&context), config.roots().device()).map_err(Fault::Attester)
 }
 
+fn vm(config: &Config) -> Result<Vm, Fault> {
+    let vm = match config.roots() {
+        Roots::Real => Vm::new(),
+        Roots::InsecureLocal { .. } => {
+            let folder = std::env::var_os(INSECURE_MACHINE).ok_or(Fault::NoMachine)?;
+            Vm::insecure_simulated(Path::new(&folder))
+        }
+    };
+    vm.map_err(Fault::Attester)
+}
+
+/// Evidence that binds nothing, for a file.
 fn collect(config: &Config) -> Result<String, Fault> {
-    let other = |what: &str| Fault::Start(std::io::Error::other(what.to_owned()));
-    match config.kind() {
-        Kind::Vm => Err(other("evidence of a virtual machine is not collected into files")),
+    let json = match config.kind() {
+        Kind::Vm => {
+            let evidence = vm(config)?.evidence(&QuoteNonce::sha256(&[]));
+            serde_json::to_string(&evidence.map_err(Fault::Attester)?)
+        }
         Kind::Container => {
             let evidence = container(config)?.evidence(&Binding::new([0; 64]));
-            let evidence = evidence.map_err(Fault::Attester)?;
-            serde_json::to_string(&evidence).map_err(|error| Fault::Start(error.into()))
+            serde_json::to_string(&evidence.map_err(Fault::Attester)?)
         }
-    }
+    };
+    json.map_err(|error| Fault::Start(error.into()))
 }
 
 /// The runtime is gone, with its threads and sockets, before the application starts.

@@ -41,6 +41,27 @@ fn peer_a_machine_gets_its_secret_and_another_one_does_not() -> anyhow::Result<(
         }
     }
 
+    // What it would get, and what not, can be asked without the server.
+    let evidence = |name: &str, options: &[&str]| -> anyhow::Result<String> {
+        let config = deployment.folder().join("manifests/machine-agent.toml");
+        let config = config.to_string_lossy();
+        let collect = ["machine", "--", "vouchsafe-agent", "collect", "--config", &config];
+        let args = [&["--vm"], options, &collect].concat();
+        let file = deployment.folder().join(name);
+        std::fs::write(&file, deployment.enclave(&args)?.well()?.stdout)?;
+        Ok(file.to_string_lossy().into_owned())
+    };
+    let explain = |args: &[&str]| deployment.provisioner("explain", args);
+    let good = evidence("machine.json", &[])?;
+    let yes = explain(&["--evidence", &good, "--secret", "machine/disk-key"])?.well()?;
+    ensure!(yes.stdout.contains("it is the workload machine"), "{}", yes.stdout);
+    let other = evidence("other.json", &["--boot", "another boot loader"])?;
+    let no = explain(&["--evidence", &other, "--secret", "machine/disk-key"])?.with(2)?;
+    ensure!(no.stdout.contains("the nearest is machine"), "{}", no.stdout);
+    ensure!(no.stdout.contains("pcrs: expected 4 = 7bcc5e43"), "{}", no.stdout);
+    let key = explain(&["--evidence", &good])?.with(2)?;
+    ensure!(key.stdout.contains("never a virtual machine"), "{}", key.stdout);
+
     // A machine is not the container, whatever it asks for.
     let config = deployment.folder().join("manifests/machine-agent.toml");
     let text = std::fs::read_to_string(&config)?;
