@@ -9,6 +9,7 @@ mod provision;
 
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -135,10 +136,10 @@ impl Drop for VirtualMachine {
     }
 }
 
-/// The software TPM listens when its socket is there.
+/// Its socket is there a moment before the software TPM listens at it.
 fn wait_for(socket: &Path) -> Result<(), VmError> {
     let end = Instant::now() + STARTUP;
-    while !socket.exists() {
+    while UnixStream::connect(socket).is_err() {
         if Instant::now() >= end {
             return Err(VmError::Swtpm(io::ErrorKind::TimedOut.into()));
         }
