@@ -71,7 +71,8 @@ mod kill {
     }
 
     fn born(runtime: &tokio::runtime::Runtime) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
+        // What a process has written outlives it, synchronised or not; `power` is about disks.
+        let folder = process::memory();
         let objects = store::directory(&process::objects(folder.path())).unwrap();
         runtime.block_on(process::birth(folder.path(), &objects));
         folder

@@ -6,12 +6,15 @@ mod trace;
 use std::{path::Path, path::PathBuf, sync::Arc};
 
 use disk::{Deaf, Disk, Loss};
-use object_store::{ObjectStore, local::LocalFileSystem};
+use object_store::{Error, ObjectStore, PutMode, local::LocalFileSystem};
 use store::OpenError;
 use tokio::runtime::Runtime;
 use trace::Event;
 
-use crate::{dice::Dice, process};
+use crate::{
+    dice::Dice,
+    process::{self, memory},
+};
 
 /// The child: is born or opens, writes so many transactions, and ends.
 #[test]
@@ -28,6 +31,14 @@ fn child() {
         Arc::new(LocalFileSystem::new_with_prefix(&path).unwrap().with_fsync(false))
     };
     runtime().block_on(async {
+        if let Ok(again) = std::env::var("VOUCHSAFE_POWER_AGAIN") {
+            let content = std::fs::read(path.join(&again)).unwrap();
+            let name = again.into();
+            let put = objects.put_opts(&name, content.into(), PutMode::Create.into()).await;
+            assert!(matches!(put, Err(Error::AlreadyExists { .. })));
+            // Found to be the same bytes, it is acknowledged.
+            return process::say(most);
+        }
         let store = if folder.join("identity").exists() {
             let store = process::open_on(&folder, &objects).await.unwrap();
             store.raise_anchor(&process::anchor(&folder)).await.unwrap();
@@ -149,10 +160,35 @@ fn peer_what_a_later_process_has_seen_is_not_lost_either() {
     }
 }
 
-/// A folder for what is only looked at: in memory, if the machine has such a place.
-fn memory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+/// A commit was named, and synchronising its folder failed. It is put again, and found to be there; then the power fails.
+#[test]
+fn peer_what_is_put_again_is_synchronised_all_the_same() {
+    if without_peers() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let events = record(folder.path(), &[("VOUCHSAFE_POWER_MOST", "1")]);
+    let second = |event: &Event| matches!(event, Event::Link(_, to) if to.ends_with(SECOND));
+    let named = events.iter().position(second).unwrap();
+    let Event::Link(draft, _) = &events[named] else { unreachable!() };
+    let mut disk = Disk::new(Deaf::No);
+    events[..=named].iter().for_each(|event| disk.apply(event));
+    // What the storage does after an error.
+    disk.apply(&Event::Unlink(draft.clone()));
+
+    let visible = tempfile::tempdir().unwrap();
+    disk.after(Loss::None, &mut Dice(0), visible.path());
+    let again = format!("log/{SECOND}");
+    let said = [("VOUCHSAFE_POWER_MOST", "1"), ("VOUCHSAFE_POWER_AGAIN", again.as_str())];
+    for event in record(visible.path(), &said) {
+        disk.apply(&event);
+    }
+    let left = memory();
+    disk.after(Loss::All, &mut Dice(0), left.path());
+    look(&runtime(), &disk, left.path()).unwrap();
 }
+
+const SECOND: &str = "00000000000000000002";
 
 fn without_peers() -> bool {
     std::env::var_os("VOUCHSAFE_WITHOUT_PEERS").is_some()

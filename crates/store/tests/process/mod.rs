@@ -34,6 +34,11 @@ impl AnchorStore for FileAnchor {
     }
 }
 
+/// A folder in memory, if the machine has such a place, for what does not ask for a disk.
+pub(crate) fn memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// What lies in the folder of a process: the objects, and beside them what a server keeps elsewhere.
 pub(crate) fn anchor(folder: &Path) -> FileAnchor {
     FileAnchor(folder.join("anchor"))
