@@ -40,7 +40,7 @@ pub struct Attestation {
     /// Whose policies it accepts.
     #[schemars(default = "isolated")]
     pub trust: Trust,
-    /// Whether a workload's evidence needs a revocation list of AMD.
+    /// Whether evidence, a workload's and the server's own, needs a revocation list of AMD.
     #[schemars(default = "required")]
     pub crl: Crl,
     /// What is required of the server.
@@ -194,7 +194,7 @@ impl Attestation {
         Ok(Self { provider, address, trust, crl: crl?, server: server? })
     }
 
-    /// What these revocation lists, as DER, mean for a workload's evidence.
+    /// What these revocation lists, as DER, mean for evidence, a workload's or the server's own.
     #[must_use]
     pub fn revocation(&self, lists: Vec<Vec<u8>>) -> Revocation {
         match self.crl {

@@ -23,7 +23,7 @@ pub(crate) struct Claims {
 #[derive(Deserialize)]
 struct RawPayload {
     #[serde(rename = "x-ms-sevsnpvm-guestsvn")]
-    svn_text: Option<String>,
+    svn_text: Option<serde_json::Value>,
     #[serde(rename = "x-ms-sevsnpvm-guestsvn-int")]
     svn: Option<u64>,
     #[serde(rename = "x-ms-sevsnpvm-launchmeasurement")]
@@ -63,9 +63,13 @@ fn json_claims(header: &Header, payload: &[u8]) -> Result<Claims, Fault> {
         .or_else(|_| fault("a json payload with svn and measurement", "another"))?;
     let from_text = match svn_text {
         None => None,
-        Some(text) => match text.parse::<u64>() {
+        Some(serde_json::Value::String(text)) => match text.parse::<u64>() {
             Ok(number) if number.to_string() == text => Some(number),
             _ => return fault("a decimal svn", shown(&text)),
+        },
+        Some(number) => match number.as_u64() {
+            Some(number) => Some(number),
+            None => return fault("a decimal svn", "another type"),
         },
     };
     let svn = match (svn, from_text) {

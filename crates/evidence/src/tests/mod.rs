@@ -5,6 +5,7 @@ mod corpus;
 mod each_step;
 mod fields;
 mod mutations;
+mod neighbours;
 mod revocation;
 mod steps;
 mod versions;

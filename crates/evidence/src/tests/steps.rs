@@ -754,9 +754,6 @@ fn step_25_what_each_form_must_have() {
             r#"{{"x-ms-sevsnpvm-guestsvn":"0104","x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
         ),
         format!(
-            r#"{{"x-ms-sevsnpvm-guestsvn":104,"x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
-        ),
-        format!(
             r#"{{"x-ms-sevsnpvm-guestsvn":"104","x-ms-sevsnpvm-guestsvn-int":105,"x-ms-sevsnpvm-launchmeasurement":"{measurement}"}}"#
         ),
         r#"{"x-ms-sevsnpvm-guestsvn":"104","x-ms-sevsnpvm-launchmeasurement":"00"}"#.to_owned(),

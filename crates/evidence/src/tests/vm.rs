@@ -63,7 +63,7 @@ impl Vm {
         }
     }
 
-    fn evidence(&self) -> RawVmEvidence {
+    pub(super) fn evidence(&self) -> RawVmEvidence {
         let claims = self.claims.json();
         let mut fields = vm_fields(&self.chip, &claims);
         (self.change_fields)(&mut fields);
@@ -87,7 +87,7 @@ impl Vm {
         self.check(&self.evidence())
     }
 
-    fn check(&self, evidence: &RawVmEvidence) -> Result<VerifiedVm, Refusal> {
+    pub(super) fn check(&self, evidence: &RawVmEvidence) -> Result<VerifiedVm, Refusal> {
         verify_vm(&self.policy, &self.anchors, evidence, &self.binding, self.now)
     }
 }
