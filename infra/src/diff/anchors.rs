@@ -30,6 +30,14 @@ pub(super) fn compare(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
         }
     }
     unread_signers(old, new, changes);
+    // Signers are several so that one key can be lost.
+    let doubled = |side: &Side<'_>, keys: &BTreeMap<SignerId, Name>| {
+        side.signers.len().saturating_sub(unread(side).count()).saturating_sub(keys.len())
+    };
+    if doubled(new, &after) > doubled(old, &before) {
+        let text = "has several signers with one key: whoever has it is all of them";
+        changes.push(Effect::Weakens, kind, "the deployment", text);
+    }
     published(old.manifest, new.manifest, changes);
     let subject = "the deployment";
     match (old.manifest.azure().place(), new.manifest.azure().place()) {
