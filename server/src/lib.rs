@@ -16,6 +16,7 @@ pub mod follow;
 pub mod grant;
 pub mod http;
 pub mod kv;
+mod renew;
 pub mod revocation;
 pub mod shares;
 pub mod tokens;

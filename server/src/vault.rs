@@ -11,7 +11,7 @@ use azure::anchor::TagStore;
 use azure::secrets::{Client, SecretError};
 use azure::{InvalidName, Name, Version};
 use evidence::Sha256;
-use protocol::bundle::{self, SecretRef};
+use protocol::bundle::{self, ANCHOR_TAG, SecretRef};
 use secrecy::{ExposeSecret as _, SecretString};
 use store::{AnchorStore, AnchorStoreError, SealedAnchor};
 
@@ -72,8 +72,7 @@ impl Vault {
     /// # Errors
     /// The name is not one, which does not happen.
     pub fn anchor(&self, identity: Sha256) -> Result<VaultAnchor, VaultError> {
-        let identity = identity.to_string();
-        let name = Name::from_str(&format!("anchor-{}", identity.get(..16).unwrap_or_default()))?;
+        let name = Name::from_str(&bundle::anchor_name(identity))?;
         Ok(VaultAnchor { client: self.client.clone(), name })
     }
 }
@@ -104,7 +103,7 @@ pub struct VaultAnchor {
 impl AnchorStore for VaultAnchor {
     async fn read(&self) -> Result<Option<SealedAnchor>, AnchorStoreError> {
         match self.client.get(&self.name, None).await {
-            Ok(secret) => match secret.about.tags.get(TAG) {
+            Ok(secret) => match secret.about.tags.get(ANCHOR_TAG) {
                 Some(text) => Ok(Some(text.parse()?)),
                 None => Ok(None),
             },
@@ -115,7 +114,7 @@ impl AnchorStore for VaultAnchor {
 
     async fn write(&self, anchor: &SealedAnchor) -> Result<(), AnchorStoreError> {
         let unavailable = |error: SecretError| AnchorStoreError::Unavailable(Box::new(error));
-        let tags = BTreeMap::from([(TAG.to_owned(), anchor.to_string())]);
+        let tags = BTreeMap::from([(ANCHOR_TAG.to_owned(), anchor.to_string())]);
         let place = TagStore::open_or_create(
             self.client.clone(),
             self.name.clone(),
@@ -124,6 +123,3 @@ impl AnchorStore for VaultAnchor {
         place.await.map_err(unavailable)?.write_tags(&tags).await.map_err(unavailable)
     }
 }
-
-/// Tag values hold 256 characters, an anchor at most 210.
-const TAG: &str = "anchor";

@@ -127,7 +127,7 @@ words!(
     }
 );
 words!(
-    /// What an operator may do with a secret.
+    /// What an operator may do with secrets, or with the keys that guard all of them.
     Action {
         /// Write a value.
         Write = "write",
@@ -137,6 +137,8 @@ words!(
         Delete = "delete",
         /// Read a value.
         Read = "read",
+        /// Renew the store's keys; needs `paths = ["*"]`.
+        Rotate = "rotate",
     }
 );
 words!(

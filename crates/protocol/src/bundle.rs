@@ -205,6 +205,16 @@ impl Identity {
     }
 }
 
+/// The Key Vault secret whose tag [`ANCHOR_TAG`] is the freshness anchor of the store of this identity.
+#[must_use]
+pub fn anchor_name(identity: Sha256) -> String {
+    let identity = identity.to_string();
+    format!("anchor-{}", identity.get(..16).unwrap_or_default())
+}
+
+/// Tag values hold 256 characters, an anchor at most 210.
+pub const ANCHOR_TAG: &str = "anchor";
+
 /// A bundle that one of the deployment's signers signed.
 #[derive(Debug)]
 pub struct Bundle {

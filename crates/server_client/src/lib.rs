@@ -141,6 +141,14 @@ impl Connection {
         &self.certificates
     }
 
+    /// Asks with the token of a login from now on, and waits this long for each answer.
+    ///
+    /// # Errors
+    /// The token is none.
+    pub fn log_in(&mut self, token: &str, patience: Duration) -> Result<(), CallError> {
+        self.wire.log_in(token, patience)
+    }
+
     /// Posts `question` as JSON and reads the answer.
     ///
     /// # Errors

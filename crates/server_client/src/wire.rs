@@ -1,9 +1,11 @@
 //! JSON over HTTP/1.1 on one connection.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use protocol::attest::{RefusalAnswer, RefusalCode};
@@ -23,6 +25,9 @@ use crate::{Address, PATIENCE};
 pub(crate) struct Wire {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
+    /// Of a login, for what is asked from now on.
+    token: Option<HeaderValue>,
+    patience: Duration,
     /// Moves the bytes; ends when this is dropped.
     _driver: JoinSet<()>,
 }
@@ -36,7 +41,15 @@ impl Wire {
         let mut driver = JoinSet::new();
         // Whoever waits for an answer gets the same error.
         driver.spawn(async move { drop(connection.await) });
-        Ok(Self { sender, authority: address.authority(), _driver: driver })
+        let authority = address.authority();
+        Ok(Self { sender, authority, token: None, patience: PATIENCE, _driver: driver })
+    }
+
+    pub(crate) fn log_in(&mut self, token: &str, patience: Duration) -> Result<(), CallError> {
+        let mut token = HeaderValue::from_str(token).map_err(|_| CallError::Question)?;
+        token.set_sensitive(true);
+        (self.token, self.patience) = (Some(token), patience);
+        Ok(())
     }
 
     pub(crate) async fn post<Q, A>(&mut self, path: &str, question: &Q) -> Result<A, CallError>
@@ -58,13 +71,16 @@ impl Wire {
         path: &str,
         body: Vec<u8>,
     ) -> Result<A, CallError> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, self.authority.as_str())
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body))
             .map_err(|_| CallError::Question)?;
+        if let Some(token) = &self.token {
+            request.headers_mut().insert("x-vault-token", token.clone());
+        }
         let exchange = async {
             self.sender.ready().await.map_err(CallError::Broken)?;
             let response = self.sender.send_request(request).await.map_err(CallError::Broken)?;
@@ -72,7 +88,7 @@ impl Wire {
             Ok((status, read(response).await?))
         };
         let (status, body) =
-            timeout(PATIENCE, exchange).await.map_err(|_| CallError::TimedOut)??;
+            timeout(self.patience, exchange).await.map_err(|_| CallError::TimedOut)??;
         let not_an_answer = || CallError::NotAnAnswer { status: status.as_u16() };
         if status == StatusCode::OK {
             serde_json::from_slice(&body).map_err(|_| not_an_answer())
@@ -135,7 +151,7 @@ pub enum CallError {
     #[error("the connection to the server broke")]
     Broken(#[source] hyper::Error),
     /// It took too long.
-    #[error("no answer of the server within {} seconds", PATIENCE.as_secs())]
+    #[error("no answer of the server in time")]
     TimedOut,
     /// More than is ever needed.
     #[error("an answer of more than {MAX_ANSWER} bytes")]

@@ -61,6 +61,11 @@ pub struct SealedAnchor {
 }
 
 impl SealedAnchor {
+    /// The commit that it says it is of. It is believed only by a store that it opens in.
+    pub fn n(&self) -> u64 {
+        self.head.n
+    }
+
     /// Seals an anchor at a head under the key that is in force after it.
     pub(crate) fn seal(
         identity: IdentityId,

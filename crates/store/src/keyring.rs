@@ -22,6 +22,12 @@ pub struct KeyId(pub(crate) u32);
 impl KeyId {
     /// The key of birth.
     pub(crate) const FIRST: Self = Self(1);
+
+    /// Counts the store's keys from 1.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 impl std::fmt::Display for KeyId {

@@ -57,7 +57,7 @@ pub async fn write_later_recovery(
     threshold: u8,
     shares: &[Share],
     recipients: &[Recipient],
-    rng: &dyn SecureRandom,
+    rng: &(dyn SecureRandom + Sync),
 ) -> Result<RecoverySet, RecoveryError> {
     let mut attempt = [0; 8];
     rng.fill(&mut attempt).map_err(|_| RecoveryError::Seal)?;

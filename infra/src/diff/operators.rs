@@ -95,6 +95,7 @@ fn describe(action: Action) -> (Kind, &'static str) {
         Action::Write => (Kind::OperatorAction, "write"),
         Action::List => (Kind::OperatorAction, "list"),
         Action::Delete => (Kind::OperatorAction, "delete"),
+        Action::Rotate => (Kind::OperatorAction, "renew the keys that guard"),
     }
 }
 

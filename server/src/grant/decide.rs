@@ -181,8 +181,8 @@ pub fn metadata(
     Ok(MayList(Some(path)))
 }
 
-/// Leave to do something to everything, which looking up (`list`) or revoking (`delete`) tokens of others and reading
-/// the audit log (`list`) need.
+/// Leave to do something to everything, which looking up (`list`) or revoking (`delete`) tokens of others, reading
+/// the audit log (`list`) and renewing the store's keys (`rotate`) need.
 #[derive(Debug)]
 pub struct Everywhere(());
 

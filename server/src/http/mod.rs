@@ -8,6 +8,7 @@ mod audit_log;
 mod caller;
 mod connection;
 mod explain;
+mod keys;
 mod limit;
 mod native;
 mod refusal;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audit_log;
 use super::explain;
+use super::keys;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::{Request, Verb};
@@ -44,9 +45,15 @@ pub(super) async fn answer(
             draft.operation = "audit";
             audit_log::answer(context, draft, request).await
         }
-        (_, ["health" | "evidence" | "challenge" | "attest" | "audit"] | ["refusals", _]) => {
-            Err(Refusal::not_supported("another method"))
+        (Verb::Write, ["rotate"]) => keys::rotate_native(context, draft, request).await,
+        (Verb::Write, ["rekey"]) => {
+            draft.operation = "rekey";
+            keys::rekey(context, draft, request).await
         }
+        (
+            _,
+            ["health" | "evidence" | "challenge" | "attest" | "audit" | "rotate" | "rekey"] | ["refusals", _],
+        ) => Err(Refusal::not_supported("another method")),
         _ => Err(Refusal::unsupported_path()),
     }
 }

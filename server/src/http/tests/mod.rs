@@ -4,6 +4,7 @@ mod attest;
 mod doors;
 mod hvac;
 mod identity_provider;
+mod keys;
 mod kv;
 mod login;
 mod objects;

@@ -107,6 +107,9 @@ pub(super) fn policies(manifest: &Manifest) -> BTreeMap<String, String> {
                 rule(&mut text, &format!("{MOUNT}/{place}/{glob}"), &capabilities);
             }
         }
+        for (path, capability) in key_rules(operator) {
+            rule(&mut text, path, &[capability]);
+        }
         (holder.policy(), text)
     });
     let workloads = manifest.workload().keys().map(|name| {
@@ -132,6 +135,15 @@ fn head(manifest: &Manifest) -> String {
 fn rule(text: &mut String, path: &str, capabilities: &[&str]) {
     let quoted: Vec<String> = capabilities.iter().map(|one| format!("\"{one}\"")).collect();
     text.push_str(&format!("path \"{path}\" {{ capabilities = [{}] }}\n", quoted.join(", ")));
+}
+
+/// Whoever may renew the store's keys sees which is in force.
+fn key_rules(operator: &manifest::Operator) -> &'static [(&'static str, &'static str)] {
+    let everywhere = operator.paths.iter().any(|glob| glob.as_str() == "*");
+    match everywhere && operator.may.contains(&Action::Rotate) {
+        true => &[("sys/key-status", "read"), ("sys/rotate", "update")],
+        false => &[],
+    }
 }
 
 fn operator_rules(operator: &manifest::Operator) -> Vec<(&'static str, Vec<&'static str>)> {
@@ -176,6 +188,14 @@ pub(super) fn capabilities(
     let own = ["auth/token/lookup-self", "auth/token/renew-self", "auth/token/revoke-self"];
     if own.contains(&path) || path == "sys/capabilities-self" {
         return vec!["read", "update"];
+    }
+    if let Holder::Operator(name) = token.holder() {
+        let mut operators = manifest.operator().iter();
+        let operator = operators.find(|(other, _)| other.as_str() == name);
+        let mut rules = operator.iter().flat_map(|(_, operator)| key_rules(operator));
+        if let Some((_, capability)) = rules.find(|(other, _)| *other == path) {
+            return vec![capability];
+        }
     }
     let below = path.strip_prefix(MOUNT).and_then(|rest| rest.strip_prefix('/'));
     let Some((place, secret)) = below.and_then(|rest| rest.split_once('/')) else {

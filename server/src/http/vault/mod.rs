@@ -9,6 +9,7 @@ mod token;
 use manifest::SecretPath;
 
 use super::caller::authenticate;
+use super::keys;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::request::{Head, Request, Verb};
@@ -38,6 +39,11 @@ pub(super) async fn answer(
         (_, ["sys", "wrapping", ..]) => {
             Err(Refusal::not_supported("response wrapping is not supported"))
         }
+        (_, ["sys", "rekey" | "rekey-recovery-key" | "generate-root", ..]) => {
+            Err(Refusal::not_supported(
+                "nobody hands in shares: an operator who may rotate asks POST /vouchsafe/v1/rekey, as `cargo xtask rekey` does",
+            ))
+        }
         (Verb::Write, ["sys", "init" | "unseal" | "seal"]) => Err(Refusal::not_supported(
             "the server unseals itself by its evidence; no request seals or unseals it",
         )),
@@ -58,8 +64,13 @@ async fn known(
     path: &[&str],
 ) -> Result<Reply, Refusal> {
     let token = authenticate(context, draft, request)?;
+    let verb = request.head.verb();
     match path {
         ["auth", "token", path @ ..] => token::answer(context, draft, request, token, path).await,
+        ["sys", "rotate"] if verb == Verb::Write => {
+            keys::rotate(context, draft, request, &token).await
+        }
+        ["sys", "key-status"] if verb == Verb::Read => keys::status(context, &token),
         ["sys", path @ ..] => sys::answer(context, request, &token, path),
         [_, path @ ..] => kv::answer(context, draft, request, &token, path).await,
         [] => Err(Refusal::unsupported_path()),

@@ -51,7 +51,8 @@ pub(super) fn health(context: &Context, head: &Head) -> Result<Reply, Refusal> {
 
 pub(super) fn seal_status(context: &Context) -> Result<Reply, Refusal> {
     let core = &context.core;
-    let shares = core.store.first().shares();
+    let header = core.store.header();
+    let shares = header.shares();
     let status = json!({
         "type": "vouchsafe",
         "initialized": true,
@@ -151,7 +152,7 @@ pub(super) fn answer(
             _,
             [
                 "health" | "seal-status" | "leader" | "init" | "capabilities" | "capabilities-self"
-                | "leases",
+                | "leases" | "rotate" | "key-status",
                 ..,
             ],
         ) => Err(Refusal::not_supported("unsupported operation")),
