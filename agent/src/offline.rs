@@ -44,6 +44,13 @@ pub(crate) enum RecoveryVerb {
         /// Show a recipient for the other holders, and read their contributions from standard input, one a line.
         #[arg(long)]
         meeting: bool,
+        /// Open the copy as it was at this commit.
+        #[arg(long, value_name = "N")]
+        until: Option<u64>,
+        /// Print an anchor for where the copy ends, and nothing else: for `cargo xtask restore --anchor`. With it a server
+        /// takes this history for the newest, so be sure that no later one is at hand.
+        #[arg(long, conflicts_with_all = ["list", "reveal"])]
+        anchor: bool,
         /// List the keys that begin so.
         #[arg(long, value_name = "PREFIX")]
         list: Option<String>,
@@ -92,8 +99,11 @@ pub(crate) async fn recovery(verb: RecoveryVerb) -> Result<(), RecoveryFault> {
                 writeln!(out, "{line}").map_err(console)?;
             }
         }
-        RecoveryVerb::Open { objects, identity, meeting: wait, list, reveal } => {
-            let copy = Copy::in_folder(&objects).await?;
+        RecoveryVerb::Open { objects, identity, meeting: wait, until, anchor, list, reveal } => {
+            let copy = match until {
+                Some(n) => Copy::until(&objects, n).await?,
+                None => Copy::in_folder(&objects).await?,
+            };
             let holders =
                 identity.iter().map(|path| identity_file(path)).collect::<Result<Vec<_>, _>>()?;
             let meeting = Meeting::begin();
@@ -107,6 +117,10 @@ pub(crate) async fn recovery(verb: RecoveryVerb) -> Result<(), RecoveryFault> {
                 }
             }
             let store = copy.open(&holders, &meeting, &lines).await?;
+            if anchor {
+                let anchor = store.danger_anchor().map_err(RecoveryFault::Anchor)?;
+                return writeln!(out, "{anchor}").map_err(console);
+            }
             if let Some(name) = reveal {
                 let key = Key::parse(&name).map_err(|_| RecoveryFault::NoKey)?;
                 let entry = store.entry(&key).ok_or(RecoveryFault::NoKey)?;

@@ -31,7 +31,25 @@ impl Copy {
     /// # Errors
     /// It is not readable, or no store.
     pub async fn in_folder(folder: &Path) -> Result<Self, RecoveryFault> {
-        let objects = store::directory(folder).map_err(RecoveryFault::Folder)?;
+        Self::of(store::directory(folder).map_err(RecoveryFault::Folder)?).await
+    }
+
+    /// Looks at the copy in a folder as it was at a commit; the folder stays as it is.
+    ///
+    /// # Errors
+    /// It is not readable, no store, or does not reach so far back.
+    pub async fn until(folder: &Path, n: u64) -> Result<Self, RecoveryFault> {
+        let whole = store::directory(folder).map_err(RecoveryFault::Folder)?;
+        let objects: Arc<dyn object_store::ObjectStore> =
+            Arc::new(object_store::memory::InMemory::new());
+        let copied = store::restore(&whole, &objects, n).await.map_err(RecoveryFault::Until)?;
+        if copied.last != n {
+            return Err(RecoveryFault::Until(store::BackupError::Torn { n }));
+        }
+        Self::of(objects).await
+    }
+
+    async fn of(objects: Arc<dyn object_store::ObjectStore>) -> Result<Self, RecoveryFault> {
         let mut headers = read_headers(&objects).await.map_err(RecoveryFault::Open)?;
         if headers.is_empty() {
             return Err(RecoveryFault::Open(OpenError::NoStore));
@@ -197,6 +215,12 @@ pub enum RecoveryFault {
     /// The store.
     #[error("opening the copy")]
     Open(#[source] OpenError),
+    /// The copy as it was.
+    #[error("the copy as it was at that commit")]
+    Until(#[source] store::BackupError),
+    /// No anchor was made.
+    #[error("making an anchor")]
+    Anchor(#[source] store::SealError),
     /// There is no such secret.
     #[error("the store has no such key")]
     NoKey,

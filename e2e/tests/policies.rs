@@ -91,7 +91,10 @@ fn a_running_deployment_is_explained() -> anyhow::Result<()> {
 
     let before = deployment.folder().join("manifests/before.toml");
     std::fs::copy(deployment.manifest(), &before)?;
-    deployment.change("[\"write\", \"list\", \"delete\", \"read\", \"rotate\"]", "[\"list\", \"read\"]")?;
+    deployment.change(
+        "[\"write\", \"list\", \"delete\", \"read\", \"rotate\"]",
+        "[\"list\", \"read\"]",
+    )?;
     let now = deployment.manifest();
     let diff = |from: &PathBuf, to: &PathBuf| -> anyhow::Result<_> {
         let mut command = deployment.command("vouchsafe-provisioner")?;

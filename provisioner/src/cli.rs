@@ -36,6 +36,18 @@ pub enum Verb {
     /// Logs in as an operator and prints what a Vault client needs, for `eval "$(…)"`.
     #[command(after_help = EXITS)]
     Env(Env),
+    /// Puts a new barrier key in force at the running server: what is written from now on, holders of the old one cannot add to.
+    #[command(after_help = EXITS)]
+    Rotate(Env),
+    /// Puts a new root key in force at the running server, with new automatic and recovery shares as the manifest says.
+    #[command(after_help = EXITS)]
+    Rekey(Env),
+    /// Copies the store's objects into a folder, also while the server runs; a copy that is there is brought up to date.
+    #[command(after_help = EXITS)]
+    Backup(Backup),
+    /// Copies a store from a folder into the deployment's empty container, up to a commit. The server must not run.
+    #[command(after_help = EXITS)]
+    Restore(Restore),
     /// Prints the JSON Schema of manifests.
     Schema,
     /// Would this token or evidence get the master key, or that secret? Asks nobody. Exits 2 if not.
@@ -352,6 +364,35 @@ pub struct Env {
     /// The operator of the manifest to log in as. [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub operator: Option<String>,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Clone, Args)]
+pub struct Backup {
+    /// Which deployment.
+    #[command(flatten)]
+    pub target: Target,
+    /// The folder of the copy.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Clone, Args)]
+pub struct Restore {
+    /// Which deployment.
+    #[command(flatten)]
+    pub target: Target,
+    /// The folder of the copy.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The last commit that is restored. [default: the last of the copy]
+    #[arg(long, value_name = "N")]
+    pub until: Option<u64>,
+    /// The anchor that the holders of recovery shares made for this end of the store, if it is older than the one in the
+    /// vault: what `vouchsafe-agent recovery open --anchor` prints.
+    #[arg(long, value_name = "LINE")]
+    pub anchor: Option<store::SealedAnchor>,
 }
 
 /// Who we are to Azure.

@@ -1,6 +1,7 @@
 //! The server as this program meets it: on a connection on which it first proves itself.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use aws_lc_rs::rand::SecureRandom;
 use evidence::{RevocationStatus, Step};
@@ -127,6 +128,20 @@ impl Proven {
             Err(CallError::Refused(refused)) => Ok(Health::Not { status: refused.code.status() }),
             Err(error) => Err(ServerError::Call(error)),
         }
+    }
+
+    /// Asks for something that needs a login and may take its time.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn ask(
+        &mut self,
+        token: &str,
+        patience: Duration,
+        path: &str,
+    ) -> Result<Value, ServerError> {
+        self.connection.log_in(token, patience).map_err(ServerError::Call)?;
+        self.connection.post(path, &serde_json::json!({})).await.map_err(ServerError::Call)
     }
 
     /// Posts JSON and reads JSON.

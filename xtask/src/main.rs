@@ -50,6 +50,14 @@ enum Command {
     /// Remove what `deploy` made.
     #[command(disable_help_flag = true)]
     Destroy(Forward),
+    /// Put a new barrier key in force at the running server.
+    Rotate(Forward),
+    /// Put a new root key in force at the running server, with new shares.
+    Rekey(Forward),
+    /// Copy the store's objects into a folder, also while the server runs.
+    Backup(Forward),
+    /// Copy a store from a folder into the deployment's empty container.
+    Restore(Forward),
     /// Print VAULT_ADDR, VAULT_CACERT and VAULT_TOKEN for the shell.
     #[command(disable_help_flag = true)]
     Env(Forward),
@@ -113,6 +121,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(f) => programs::provisioner(Verb::Verify, &f.args),
         Command::Stop(f) => programs::provisioner(Verb::Stop, &f.args),
         Command::Destroy(f) => programs::provisioner(Verb::Destroy, &f.args),
+        Command::Rotate(f) => programs::provisioner(Verb::Rotate, &f.args),
+        Command::Rekey(f) => programs::provisioner(Verb::Rekey, &f.args),
+        Command::Backup(f) => programs::provisioner(Verb::Backup, &f.args),
+        Command::Restore(f) => programs::provisioner(Verb::Restore, &f.args),
         Command::Env(f) => programs::provisioner(Verb::Env, &f.args),
         Command::Schema(f) => programs::provisioner(Verb::Schema, &f.args),
         Command::Explain(f) => programs::provisioner(Verb::Explain, &f.args),

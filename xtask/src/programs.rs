@@ -16,6 +16,10 @@ pub(crate) enum Verb {
     Stop,
     Destroy,
     Env,
+    Rotate,
+    Rekey,
+    Backup,
+    Restore,
     Schema,
     Explain,
     Diff,
@@ -30,9 +34,16 @@ impl Verb {
             Self::Schema | Self::Explain | Self::Diff | Self::Lint => false,
             // Of images only those in a registry.
             Self::Image => args.iter().any(|arg| arg.to_string_lossy().contains(".azurecr.io/")),
-            Self::Deploy | Self::Plan | Self::Verify | Self::Stop | Self::Destroy | Self::Env => {
-                true
-            }
+            Self::Deploy
+            | Self::Plan
+            | Self::Verify
+            | Self::Stop
+            | Self::Destroy
+            | Self::Env
+            | Self::Rotate
+            | Self::Rekey
+            | Self::Backup
+            | Self::Restore => true,
         }
     }
 
@@ -44,6 +55,10 @@ impl Verb {
             Self::Stop => "stop",
             Self::Destroy => "destroy",
             Self::Env => "env",
+            Self::Rotate => "rotate",
+            Self::Rekey => "rekey",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
             Self::Schema => "schema",
             Self::Explain => "explain",
             Self::Diff => "diff",

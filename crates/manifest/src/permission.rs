@@ -101,7 +101,10 @@ mod tests {
 
     fn operator(may: &str, paths: &str) -> Operator {
         let text = include_str!("../../../manifests/dev.toml")
-            .replace("may = [\"write\", \"list\", \"delete\", \"read\", \"rotate\"]", &format!("may = {may}"))
+            .replace(
+                "may = [\"write\", \"list\", \"delete\", \"read\", \"rotate\"]",
+                &format!("may = {may}"),
+            )
             .replace("paths = [\"*\"]", &format!("paths = {paths}"));
         let manifest = Manifest::parse("x", &text).unwrap_or_else(|faults| panic!("{faults}"));
         manifest.operator().values().next().unwrap().clone()

@@ -208,7 +208,11 @@ fn refuses_what_each_rule_forbids() {
             "claims = {}",
             "operator.dev.claims: at least one claim",
         ),
-        ("\"delete\", \"read\", \"rotate\"]", "\"delete\", \"raed\", \"rotate\"]", "operator.dev.may[3]: \"write\" or"),
+        (
+            "\"delete\", \"read\", \"rotate\"]",
+            "\"delete\", \"raed\", \"rotate\"]",
+            "operator.dev.may[3]: \"write\" or",
+        ),
         ("paths = [\"*\"]", "paths = [\"a*\"]", "operator.dev.paths[0]: a secret's path"),
         (
             "kind = \"container\"",

@@ -242,6 +242,13 @@ pub(crate) async fn raise(anchors: &dyn AnchorStore, shared: &Shared) -> Result<
     write(anchors, shared, (head, key), at).await
 }
 
+/// An anchor at the head.
+pub(crate) fn here(shared: &Shared) -> Result<SealedAnchor, SealError> {
+    let (head, key) = shared.read_state(|state| (state.head(), state.header().key()));
+    let keys = shared.keys();
+    SealedAnchor::seal(keys.identity(), head, (&keys.keyring, key))
+}
+
 /// Sets the anchor to the head, whatever it was.
 pub(crate) async fn reset(anchors: &dyn AnchorStore, shared: &Shared) -> Result<Head, AnchorError> {
     let at = Instant::now();

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     AnchorError, AnchorStore, AuditRecord, Audited, CommitError, Committed, Entry, FirstHeader,
-    Head, Identity, IdentityKey, Key, Page, ReadError, RecoverySet, ShareSet, Signature, Snapshot,
-    Transaction, Uncovered, Value, anchor, audit,
+    Head, Identity, IdentityKey, Key, Page, ReadError, RecoverySet, SealError, SealedAnchor,
+    ShareSet, Signature, Snapshot, Transaction, Uncovered, Value, anchor, audit,
     coverage::Coverage,
     keys::Keys,
     log::{Log, Patience},
@@ -213,6 +213,11 @@ impl Store {
         anchors: &dyn AnchorStore,
     ) -> Result<Head, AnchorError> {
         anchor::reset(anchors, &self.shared).await
+    }
+
+    /// An anchor at the head, to be put into its place by somebody else: for a store that a quorum opened where the anchor cannot be reached.
+    pub fn danger_anchor(&self) -> Result<SealedAnchor, SealError> {
+        anchor::here(&self.shared)
     }
 
     /// Signs a message that says what it is with the store's identity.

@@ -10,39 +10,14 @@ use crate::cli::Env;
 use crate::commands::Scene;
 use crate::failure::{Exit, Failure};
 use crate::progress::Progress;
+use crate::server::Proven;
 use crate::{state, tls};
 
 pub(super) async fn env(options: &Env, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
     let scene = Scene::set(&options.target, clock).await?;
-    let deployment = &scene.deployment;
-    let (name, operator) = operator(options, &scene)?;
-    let scope = format!("{}/.default", operator.audience.as_str());
-    let token = scene.cloud.credential.get_token(&[&scope], None).await.map_err(|error| {
-        Failure::of(
-            format!("getting a token for {}", operator.audience.as_str()),
-            error,
-            "check [operator] audience in the manifest, and --auth",
-        )
-    })?;
-    let serial = deployment.lock()?.map_or(0, |lock| lock.serial);
-    let expect = expectation(deployment, &scene.rendered, serial);
-    let step = Progress::new().step("verify the server");
-    let rendered = &scene.rendered;
-    let mut proven =
-        wait(deployment, &scene.cloud, rendered, &expect, clock, &step, is_confirmed).await?;
-    drop(step);
-    let body = json!({ "role": name.as_str(), "jwt": token.token.secret() });
-    let answer = proven.post("/v1/auth/jwt/login", &body).await.map_err(|error| {
-        Failure::of(
-            format!("logging in as {name}"),
-            error,
-            "check [operator] issuer, audience and claims against the token of --auth",
-        )
-    })?;
-    let client_token = answer.pointer("/auth/client_token").and_then(Value::as_str);
-    let client_token = client_token.ok_or_else(|| {
-        Failure::new("the server's answer to the login has no token", "run again")
-    })?;
+    let (deployment, rendered) = (&scene.deployment, &scene.rendered);
+    let (proven, client_token) = log_in(options, &scene).await?;
+    let client_token = client_token.as_str();
     let chain = deployment.tls_chain_path();
     state::write(&chain, &tls::chain_pem(&proven.chain()), 0o644)?;
     let server = match address(deployment, &scene.cloud, rendered).await? {
@@ -61,6 +36,40 @@ pub(super) async fn env(options: &Env, clock: fn() -> Timestamp) -> Result<Exit,
         print(&lines.collect::<String>())?;
     }
     Ok(Exit::Done)
+}
+
+/// Verifies the server, and logs in there as an operator: the connection, and the token.
+pub(super) async fn log_in(options: &Env, scene: &Scene) -> Result<(Proven, String), Failure> {
+    let deployment = &scene.deployment;
+    let (name, operator) = operator(options, scene)?;
+    let scope = format!("{}/.default", operator.audience.as_str());
+    let token = scene.cloud.credential.get_token(&[&scope], None).await.map_err(|error| {
+        Failure::of(
+            format!("getting a token for {}", operator.audience.as_str()),
+            error,
+            "check [operator] audience in the manifest, and --auth",
+        )
+    })?;
+    let serial = deployment.lock()?.map_or(0, |lock| lock.serial);
+    let expect = expectation(deployment, &scene.rendered, serial);
+    let step = Progress::new().step("verify the server");
+    let mut proven =
+        wait(deployment, &scene.cloud, &scene.rendered, &expect, scene.clock, &step, is_confirmed)
+            .await?;
+    drop(step);
+    let body = json!({ "role": name.as_str(), "jwt": token.token.secret() });
+    let answer = proven.post("/v1/auth/jwt/login", &body).await.map_err(|error| {
+        Failure::of(
+            format!("logging in as {name}"),
+            error,
+            "check [operator] issuer, audience and claims against the token of --auth",
+        )
+    })?;
+    let client_token = answer.pointer("/auth/client_token").and_then(Value::as_str);
+    let client_token = client_token.ok_or_else(|| {
+        Failure::new("the server's answer to the login has no token", "run again")
+    })?;
+    Ok((proven, client_token.to_owned()))
 }
 
 /// The name of the certificate at which clients find the server: its address if it is one of the names, else the first.

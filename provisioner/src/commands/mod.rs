@@ -1,5 +1,6 @@
 //! The commands, each from its options to its exit code.
 
+mod backup;
 mod deploy;
 mod destroy;
 mod diff;
@@ -7,6 +8,7 @@ mod env;
 mod explain;
 mod image;
 mod lint;
+mod renew;
 mod stop;
 mod verify;
 
@@ -39,6 +41,10 @@ pub async fn run(cli: Cli, clock: fn() -> Timestamp) -> Result<Exit, Failure> {
         Verb::Stop(target) => stop::stop(&target, clock).await,
         Verb::Destroy(options) => destroy::destroy(&options, clock).await,
         Verb::Env(options) => env::env(&options, clock).await,
+        Verb::Rotate(options) => renew::rotate(&options, clock).await,
+        Verb::Rekey(options) => renew::rekey(&options, clock).await,
+        Verb::Backup(options) => backup::backup(&options).await,
+        Verb::Restore(options) => backup::restore(&options, clock).await,
         Verb::Explain(options) => explain::explain(&options, clock()).await,
         Verb::Diff(options) => diff::diff(&options, clock()),
         Verb::Lint(options) => lint::lint(&options, clock()),

@@ -52,7 +52,8 @@ pub(super) async fn answer(
         }
         (
             _,
-            ["health" | "evidence" | "challenge" | "attest" | "audit" | "rotate" | "rekey"] | ["refusals", _],
+            ["health" | "evidence" | "challenge" | "attest" | "audit" | "rotate" | "rekey"]
+            | ["refusals", _],
         ) => Err(Refusal::not_supported("another method")),
         _ => Err(Refusal::unsupported_path()),
     }

@@ -216,7 +216,10 @@ async fn what_is_not_done_is_refused() {
 #[tokio::test]
 async fn an_operator_does_what_the_manifest_says_and_where() {
     let manifest = DEV
-        .replace("may = [\"write\", \"list\", \"delete\", \"read\", \"rotate\"]", "may = [\"write\"]")
+        .replace(
+            "may = [\"write\", \"list\", \"delete\", \"read\", \"rotate\"]",
+            "may = [\"write\"]",
+        )
         .replace("paths = [\"*\"]", "paths = [\"a/*\"]");
     let world = World::with(&manifest, nobody()).await;
     let token = world.operator().await;
