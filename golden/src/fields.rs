@@ -78,7 +78,7 @@ fn whole() -> Table {
         .replace("tcb.milan =", "tcb.turin = { fmc = 1, bootloader = 1, tee = 1, snp = 1, microcode = 1 }\ntcb.milan =")
         .replace("[attestation.server.tcb]", "[attestation.server.tcb]\nturin = { fmc = 1, bootloader = 1, tee = 1, snp = 1, microcode = 1 }")
         .replace("tee = 0", "tee = 1")
-        .replace("may = [\"write\", \"list\", \"delete\", \"read\"]", "may = [\"write\", \"list\"]")
+        .replace("may = [\"write\", \"list\", \"delete\", \"read\", \"rotate\"]", "may = [\"write\", \"list\"]")
         .replace("holder.bob", "holder.carol = \"age1fsndjp6vylvfahjeyuxq4s2tw8s8rv2j89ge7a28fvhnhf35s86s7fulwj\"\nholder.bob")
         .replace("@96", &"3".repeat(96));
     let more = format!(
