@@ -61,6 +61,17 @@ impl Vault {
         Ok(answer.body)
     }
 
+    /// The audit log from a record on, as it is verified offline.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub fn audit(&self, from: u64) -> anyhow::Result<Value> {
+        let path = format!("vouchsafe/v1/audit?from={from}");
+        let answer = self.ask("GET", &path, &Value::Null)?;
+        anyhow::ensure!(answer.status == 200, "{path}: {answer:?}");
+        Ok(answer.body)
+    }
+
     fn ask(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let method = Method::from_bytes(method.as_bytes())?;
         let mut request = self

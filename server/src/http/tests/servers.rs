@@ -3,11 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::rand::SystemRandom;
+use store::{Rekey, RootKey};
 use tokio::sync::{oneshot, watch};
 
 use super::world::World;
 use crate::follow::Follower;
 use crate::tokens::{TokenText, authenticate};
+
+#[tokio::test]
+async fn a_server_whose_store_was_rekeyed_elsewhere_is_told_to_end() {
+    let (one, two) = World::pair().await;
+    let (rekeyed, told) = oneshot::channel();
+    let (_stop, stopped) = watch::channel(false);
+    let follower = Follower::new(Arc::clone(&two.core), two.phase.clone(), rekeyed).unwrap();
+    drop(tokio::spawn(follower.run(stopped)));
+    let header = one.core.store.header();
+    let rekey = Rekey {
+        root: RootKey::generate(&SystemRandom::new()).unwrap(),
+        generation: 2,
+        shares: header.shares().clone(),
+        recovery: header.recovery().clone(),
+    };
+    one.core.store.rekey(rekey).await.unwrap();
+    // The one that did it goes on.
+    one.operator().await;
+    let told = tokio::time::timeout(Duration::from_secs(5), told).await;
+    assert_eq!(told.unwrap().unwrap(), 2);
+}
 
 #[tokio::test]
 async fn a_token_that_another_server_revoked_stops_reading_here() {
