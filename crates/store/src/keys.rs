@@ -43,11 +43,8 @@ impl Keys {
             let what = "it is of another store".into();
             return Err(Damage::Header { object: reference.path().to_string(), what }.into());
         }
-        let unopened = || Damage::Header {
-            object: reference.path().to_string(),
-            what: "its keyring does not open".into(),
-        };
-        Ok(Self::open(header, reference, &self.root).ok_or_else(unopened)?)
+        // Its bytes are those that a commit names, so the root key is another one.
+        Self::open(header, reference, &self.root).ok_or(Unfollowed::OtherRoot(reference))
     }
 
     /// For a second attempt at reading a store.
@@ -72,6 +69,8 @@ pub(crate) enum Unfollowed {
     Unavailable(StorageError),
     /// To a root key of this generation, which is not here.
     Rekeyed(u32),
+    /// This header is about another root key of the same generation: ours is that of a rekey that was stopped.
+    OtherRoot(HeaderRef),
 }
 
 impl From<Damage> for Unfollowed {

@@ -190,7 +190,8 @@ async fn open_by_any(
             }
             Err(fault) => {
                 match &fault {
-                    UnsealError::Open(OpenError::WrongRootKey)
+                    // Damaged, too: with the root key of a rekey that was stopped, snapshots look so.
+                    UnsealError::Open(OpenError::WrongRootKey | OpenError::Damaged(_))
                     | UnsealError::Vault(_)
                     | UnsealError::WrongShare { .. }
                     | UnsealError::LaterSplit

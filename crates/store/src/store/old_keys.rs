@@ -227,3 +227,38 @@ async fn a_compaction_does_not_rely_on_snapshots_under_a_key_that_was_put_out_of
     let refused = store.change(Request::Floor { floor, under }).await;
     assert!(matches!(refused, Err(ChangeError::Superseded)), "{refused:?}");
 }
+
+/// Two root keys of one generation: that of a rekey which stopped before its commit, and that of the next.
+#[tokio::test]
+async fn the_root_key_of_a_rekey_that_was_stopped_is_told_from_that_in_force() {
+    for saved in [false, true] {
+        let (mut world, store) = World::birth().await;
+        let rng = SystemRandom::new();
+        let rekey = |root: &RootKey| {
+            let header = store.header();
+            let (shares, recovery) = (header.shares().clone(), header.recovery().clone());
+            Rekey { root: root.copy(), generation: 2, shares, recovery }
+        };
+        // Whichever of them is listed first.
+        for _ in 0..4 {
+            let stopped = RootKey::generate(&rng).unwrap();
+            store.prepare(Some(&rekey(&stopped))).await.unwrap();
+        }
+        let stopped = RootKey::generate(&rng).unwrap();
+        store.prepare(Some(&rekey(&stopped))).await.unwrap();
+        let root = RootKey::generate(&rng).unwrap();
+        store.rekey(rekey(&root)).await.unwrap();
+        store.commit(put(b"3")).await.unwrap();
+        if saved {
+            store.save().await.unwrap();
+        }
+        store.raise_anchor(&world.anchors).await.unwrap();
+        world.root = stopped;
+        let refused = world.open().await.err().unwrap();
+        let expected = matches!(refused, OpenError::WrongRootKey)
+            || matches!(refused, OpenError::OtherGeneration { .. });
+        assert!(expected, "{refused}");
+        world.root = root;
+        assert_eq!(world.open().await.unwrap().head(), store.head());
+    }
+}

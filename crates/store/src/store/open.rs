@@ -248,6 +248,7 @@ impl Fold {
                 Ok(())
             }
             Err(Unfollowed::Damaged(damage)) => Err(damage.into()),
+            Err(Unfollowed::OtherRoot(_)) => Err(OpenError::WrongRootKey),
             Err(Unfollowed::Unavailable(fault)) => Err(OpenError::Unavailable(fault)),
             Err(Unfollowed::Rekeyed(current)) => Err(OpenError::OtherGeneration { given, current }),
         }

@@ -31,6 +31,11 @@ impl From<Unfollowed> for Halt {
         match fault {
             Unfollowed::Damaged(damage) => damage.into(),
             Unfollowed::Unavailable(fault) => Self::Unavailable(fault),
+            // Of a store that is open, ours is the one in force.
+            Unfollowed::OtherRoot(reference) => {
+                let object = reference.path().to_string();
+                Damage::Header { object, what: "its keyring does not open".into() }.into()
+            }
             Unfollowed::Rekeyed(generation) => Self::Stopped(Stopped::Rekeyed(generation)),
         }
     }
