@@ -43,9 +43,10 @@ mod kill {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (start, mut folder) = (Instant::now(), born(&runtime));
         let (mut acknowledged, mut total, mut under_way) = (0, 0, 0);
-        let mut seed: u64 = 7;
+        let (mut seed, mut compacted) = (7_u64, false);
         for round in 0..kills {
             if round % 100 == 99 {
+                compacted |= process::is_compacted(folder.path());
                 folder = born(&runtime);
                 acknowledged = 0;
             }
@@ -68,6 +69,8 @@ mod kill {
             "{kills} kills in {took:?}: {total} transactions, {under_way} kept that nobody was told of"
         );
         assert!(total > 0);
+        compacted |= process::is_compacted(folder.path());
+        assert!(compacted, "compaction has to be among what is killed");
     }
 
     fn born(runtime: &tokio::runtime::Runtime) -> tempfile::TempDir {

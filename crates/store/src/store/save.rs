@@ -282,14 +282,18 @@ async fn read<T: Send + 'static>(
             let keyring = Arc::clone(&keyring);
             async move {
                 let object = object(part).await?;
-                let opening = tokio::task::spawn_blocking(move || {
+                let small = object.len() < WORTH_A_THREAD;
+                let open = move || {
                     if Hash::of(&object) != hash {
                         return Err(name.damage("a part is another one"));
                     }
                     look(name, &Seal { name, identity, keyring: &keyring }.open(part, object)?)
-                });
-                let opened = opening.await.map_err(|_| name.damage("opening a part broke off"))?;
-                Ok::<_, OpenError>(opened?)
+                };
+                if small {
+                    return Ok::<_, OpenError>(open()?);
+                }
+                let opening = tokio::task::spawn_blocking(open);
+                Ok(opening.await.map_err(|_| name.damage("opening a part broke off"))??)
             }
         })
         .buffered(READ_AHEAD);
@@ -321,3 +325,5 @@ pub(super) async fn check_place(log: &Log, name: Name, head: Head) -> Result<(),
 const PAGE: usize = 1024;
 /// Parts have a little over 4 MiB.
 const READ_AHEAD: usize = 4;
+/// Opening fewer bytes takes no longer than waking a thread up.
+const WORTH_A_THREAD: usize = 64 << 10;

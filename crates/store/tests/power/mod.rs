@@ -107,6 +107,7 @@ fn peer_nothing_acknowledged_is_lost_when_the_power_fails() {
     let (states, faults) = fail_everywhere(&events, Deaf::No, times);
     eprintln!("{} calls, {states} states, {} faults", events.len(), faults.len());
     assert!(events.len() > 300, "{}", events.len());
+    assert!(process::is_compacted(folder.path()), "compaction has to be among it");
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
