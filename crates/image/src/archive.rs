@@ -5,78 +5,18 @@
 //! refused. It reads its input once, holds one header at a time, and no length from the archive sizes an allocation
 //! beyond one mebibyte. It knows nothing of paths: whether a name is safe is for the caller to decide.
 
+mod entry;
 mod header;
+mod input;
 mod pax;
 mod sparse;
 
-use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
+pub use self::entry::{Header, Kind, Stamp};
 use self::header::{Block, Format, Raw};
+use self::input::{Counted, read_block, read_some, skip};
 use self::sparse::{Extent, Holes};
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file, sparse or not.
-    File,
-    /// Another name of an earlier entry.
-    HardLink,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-    /// A directory.
-    Directory,
-    /// A named pipe.
-    Fifo,
-    /// A PAX global header, which Go's reader hands out as an entry.
-    GlobalHeader,
-    /// A type flag that Go's reader gives no meaning; its contents are read as those of a file.
-    Other(u8),
-}
-
-/// A point in time: seconds since 1970 and nanoseconds after that second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    /// Seconds since 1970-01-01, rounded down.
-    pub seconds: i64,
-    /// Nanoseconds, below one thousand million.
-    pub nanoseconds: u32,
-}
-
-/// One entry, with extended headers already applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// What it is.
-    pub kind: Kind,
-    /// Its name, as written.
-    pub name: Vec<u8>,
-    /// The target of a link, as written.
-    pub link: Vec<u8>,
-    /// Bytes of contents, holes included.
-    pub size: u64,
-    /// Mode bits as the header has them.
-    pub mode: i64,
-    /// Owner.
-    pub uid: i64,
-    /// Group.
-    pub gid: i64,
-    /// Time of the last change of the contents; only a global header has none.
-    pub mtime: Option<Stamp>,
-    /// Time of the last access, if given.
-    pub atime: Option<Stamp>,
-    /// Time of the last change of the inode, if given.
-    pub ctime: Option<Stamp>,
-    /// Major device number.
-    pub major: i64,
-    /// Minor device number.
-    pub minor: i64,
-    /// Extended attributes (`SCHILY.xattr.*`).
-    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-}
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -131,13 +71,7 @@ impl<R: Read> Reader<R> {
 
     /// The same with a buffer of so many bytes.
     pub(crate) fn with_capacity(bytes: usize, input: R) -> Self {
-        Self {
-            input: Counted { input: BufReader::with_capacity(bytes, input), position: 0 },
-            stored: 0,
-            padding: 0,
-            holes: None,
-            ended: false,
-        }
+        Self { input: Counted::new(bytes, input), stored: 0, padding: 0, holes: None, ended: false }
     }
 
     /// The next entry; what was not read of the one before is skipped.
@@ -194,7 +128,7 @@ impl<R: Read> Reader<R> {
     /// `None` for a sparse file, whose contents are not in one piece.
     pub(crate) fn contents(&self) -> Option<(u64, u64, u64)> {
         let padded = self.stored.saturating_add(self.padding);
-        self.holes.is_none().then_some((self.input.position, self.stored, padded))
+        self.holes.is_none().then_some((self.input.position(), self.stored, padded))
     }
 
     fn advance(&mut self) -> Result<Option<Header>, ArchiveError> {
@@ -315,73 +249,6 @@ impl<R: Read> Reader<R> {
             Some(_) => Err(ArchiveError::Header("one zero block, then none")),
         }
     }
-}
-
-/// Counts what is read.
-struct Counted<R> {
-    input: BufReader<R>,
-    position: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.position += widen(count);
-        Ok(count)
-    }
-}
-
-impl<R: Read> BufRead for Counted<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.input.fill_buf()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.position += widen(count);
-        self.input.consume(count);
-    }
-}
-
-/// A whole block, or `None` if the input is at its end.
-fn read_block(input: &mut impl Read) -> Result<Option<Block>, ArchiveError> {
-    let mut block = ZERO;
-    let mut rest = block.as_mut_slice();
-    while !rest.is_empty() {
-        let read = read_some(input, rest)?;
-        if read == 0 {
-            return if rest.len() == ZERO.len() { Ok(None) } else { Err(ArchiveError::Truncated) };
-        }
-        rest = rest.get_mut(read..).unwrap_or_default();
-    }
-    Ok(Some(block))
-}
-
-fn read_some(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-/// Skips up to `count` bytes and says how many there were.
-fn skip(input: &mut impl BufRead, count: u64) -> io::Result<u64> {
-    let mut left = count;
-    while left > 0 {
-        let available = match input.fill_buf() {
-            Ok(bytes) => bytes.len(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        if available == 0 {
-            break;
-        }
-        let step = usize::try_from(left).map_or(available, |left| left.min(available));
-        input.consume(step);
-        left -= widen(step);
-    }
-    Ok(count - left)
 }
 
 /// A length in memory as a number of bytes.

@@ -4,6 +4,7 @@
 //! and size that name it, layers also against the configuration's `diff_ids`, while they stream. What is not a Linux
 //! image for amd64 with plain, gzip or zstd layers is refused with its media type: foreign layers, artifacts.
 
+mod archived;
 mod build;
 mod digest;
 mod docker;
@@ -15,12 +16,11 @@ mod read;
 mod written;
 mod zstd;
 
+pub use self::archived::{Archive, ArchiveFault, ArchiveKind};
 pub use self::build::{Blob, BuildError, File, Image, Spec, build};
 pub use self::digest::{Digest, NotADigest};
 pub use self::docker::{DockerImage, measure_docker};
-pub use self::files::{
-    Archive, ArchiveFault, ArchiveKind, Attached, Chosen, Files, Stored, choose,
-};
+pub use self::files::{Attached, Chosen, Files, Stored, choose};
 pub use self::layer_reader::{Found, LayerReader};
 pub use self::layout::{Directory, Layout, LayoutError, write_layout, write_layout_with};
 pub use self::measure::{Blobs, ImageError, LayerRecord, MeasuredImage, measure, measure_layer};

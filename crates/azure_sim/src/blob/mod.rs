@@ -8,6 +8,7 @@
 
 mod auth;
 mod batch;
+mod blocks;
 mod conditions;
 mod error;
 mod lease;
@@ -205,9 +206,9 @@ fn perform(
         Operation::ListBlobs => service::list_blobs(blobs, account, name, request, now),
         Operation::PutBlob => objects::put(blobs, place, request, now),
         Operation::CopyBlob => objects::copy(blobs, place, request, now),
-        Operation::PutBlock => objects::put_block(blobs, place, request, now),
-        Operation::PutBlockList => objects::put_block_list(blobs, place, request, now),
-        Operation::BlockList => objects::block_list(blobs, place, request, now),
+        Operation::PutBlock => blocks::put_block(blobs, place, request, now),
+        Operation::PutBlockList => blocks::put_block_list(blobs, place, request, now),
+        Operation::BlockList => blocks::block_list(blobs, place, request, now),
         Operation::GetBlob | Operation::HeadBlob => objects::get(blobs, place, request, now),
         Operation::DeleteBlob => objects::delete(blobs, place, &request.headers, now),
         Operation::LeaseBlob => objects::lease_blob(blobs, place, request, now),

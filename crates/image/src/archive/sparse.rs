@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use super::header::{Block, Raw, field, numeric};
+use super::input::read_block;
 use super::pax::{MAP, Records, decimal, get};
-use super::{ArchiveError, SPECIAL_MAX, read_block, widen};
+use super::{ArchiveError, SPECIAL_MAX, widen};
 
 /// A piece of data: where it belongs, and its length.
 pub(super) type Fragment = (i64, i64);
