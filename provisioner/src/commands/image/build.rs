@@ -61,6 +61,9 @@ pub(super) fn build(options: &ImageBuild) -> Result<Exit, Failure> {
             provenance.manifest().digest,
             out.display()
         ));
+        if options.cargo_metadata.is_none() {
+            text.push_str("the bill of materials names the program alone; cargo xtask image build lists its packages\n");
+        }
         print(&text)?;
     }
     Ok(Exit::Done)
