@@ -7,8 +7,13 @@ use object_store::memory::InMemory;
 
 use super::*;
 use crate::{
-    AnchorStoreError, ChangeError, Damage, Demand, Hash, IdentityId, KeyId, OpenError, Retention,
-    RootKey, SealedAnchor, ShareRef, body::Content, commit::Draft, keys::Keys, writer::Request,
+    AnchorStoreError, ChangeError, Damage, Demand, Hash, HeaderRef, IdentityId, KeyId, OpenError,
+    Retention, RootKey, SealedAnchor, ShareRef,
+    body::Content,
+    commit::Draft,
+    keys::Keys,
+    saved::{Name, Seal},
+    writer::Request,
 };
 
 #[derive(Default)]
@@ -117,8 +122,8 @@ async fn a_snapshot_under_an_old_key_does_not_count() {
     store.save_under(&stolen).await.unwrap();
     assert!(world.open().await.unwrap().origin().snapshot.is_some());
     store.rotate().await.unwrap();
-    store.commit(put(b"3")).await.unwrap();
     store.save_under(&stolen).await.unwrap();
+    store.commit(put(b"3")).await.unwrap();
     let opened = world.open().await.unwrap();
     assert_eq!((opened.origin().snapshot, opened.head()), (None, store.head()));
     let refused = &opened.origin().refused;
@@ -131,6 +136,29 @@ async fn a_snapshot_under_an_old_key_does_not_count() {
     assert!(matches!(refused, Err(crate::CompactError::TooFewSnapshots { found: 0 })));
     let saved = store.save().await.unwrap();
     assert_eq!(world.open().await.unwrap().origin().snapshot, Some(saved));
+}
+
+/// One whose state says that nothing was ever rotated, of the last commit, so that no later one contradicts it.
+#[tokio::test]
+async fn a_made_up_snapshot_under_an_old_key_is_passed_over() {
+    let (world, store) = World::birth().await;
+    let stolen = store.shared.keys();
+    store.rotate().await.unwrap();
+    store.commit(put(b"3")).await.unwrap();
+    store.raise_anchor(&world.anchors).await.unwrap();
+    let (view, mut spine) = Snapshot::take_with(Arc::clone(&store.shared), State::spine);
+    spine.header = HeaderRef::FIRST;
+    let name = Name::fresh(spine.head.n, &SystemRandom::new()).unwrap();
+    let seal = Seal { name, identity: world.id, keyring: &stolen.keyring };
+    store.save_parts(&seal, view, &spine, &mut Vec::new()).await.unwrap();
+    let opened = world.open().await.unwrap();
+    assert_eq!((opened.head(), opened.key()), (store.head(), store.key()));
+    let what = "sealed under an older key than the commit that it is of";
+    assert!(
+        matches!(opened.origin().refused.as_slice(), [Damage::Snapshot { what: of, .. }] if *of == what),
+        "{:?}",
+        opened.origin()
+    );
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn read(
                 };
             let head = state.head();
             let tried = async {
-                save::check_place(log, name, head).await?;
+                save::check_place(log, name, head, key).await?;
                 let mut fold = Fold { state, identity: Some(identity), keys: keys.copy() };
                 fold.use_header(log, first).await?;
                 fold.follow(log, first).await?;

@@ -13,7 +13,7 @@ use object_store::path::Path;
 use super::{Shared, Store};
 use crate::{
     AnchorStore, CompactError, Damage, Hash, Head, IdentityId, IdentityKey, KeyId, OpenError,
-    SaveError, Snapshot, StorageError,
+    SaveError, Snapshot, StorageError, commit,
     keyring::Keyring,
     keys::Keys,
     log::{Log, Sent},
@@ -69,7 +69,7 @@ impl Store {
         saved
     }
 
-    async fn save_parts(
+    pub(super) async fn save_parts(
         &self,
         seal: &Seal<'_>,
         view: Snapshot,
@@ -312,11 +312,22 @@ pub(super) fn check_key(name: Name, key: KeyId, state: &State) -> Result<(), Dam
     Ok(())
 }
 
-/// Whether a stored snapshot belongs to what the log says now.
-pub(super) async fn check_place(log: &Log, name: Name, head: Head) -> Result<(), OpenError> {
+/// Whether a stored snapshot belongs to what the log says now: the commit that it is of is there, and was not sealed under a later key. Whoever holds only an old key may make up a
+/// state in which that key is still in force; the commit says otherwise.
+pub(super) async fn check_place(
+    log: &Log,
+    name: Name,
+    head: Head,
+    key: KeyId,
+) -> Result<(), OpenError> {
     let object = log.read(head.n).await.map_err(OpenError::Unavailable)?;
     match object {
-        Some(object) if Hash::of(&object) == head.hash => Ok(()),
+        Some(object) if Hash::of(&object) == head.hash => match commit::key_of(&object) {
+            Some(sealed) if sealed > key => {
+                Err(name.damage("sealed under an older key than the commit that it is of").into())
+            }
+            Some(_) | None => Ok(()),
+        },
         Some(_) => Err(name.damage("the log has another commit in its place").into()),
         None => Err(Damage::Missing { n: head.n }.into()),
     }
