@@ -13,12 +13,12 @@ use protocol::share::{ShareId, Unsigned};
 use protocol::wrap::WrapError;
 use serde::{Deserialize, Serialize};
 use store::{
-    AnchorError, ChangeError, CommitError, Key, RandomnessUnavailable, Recipient, RecoveryError,
-    Rekey, RootKey, ShareSet, SplitError, Transaction, Value, write_later_recovery,
+    AnchorError, ChangeError, CommitError, Key, RandomnessUnavailable, RecoveryError, Rekey,
+    RootKey, ShareSet, SplitError, Transaction, Value, write_later_recovery,
 };
 
 use crate::core::{Core, InForce};
-use crate::shares::{self, PutError};
+use crate::shares::{self, DealError, Dealt, PutError};
 use crate::vault::VaultError;
 
 /// The barrier key in force.
@@ -81,18 +81,11 @@ pub(crate) async fn rekey(core: &Arc<Core>, in_force: Arc<InForce>) -> Result<Re
             threshold: unseal.threshold,
             shares: put_shares(&core, &in_force, &root, generation).await?,
         };
-        let recovery = in_force.manifest.recovery();
-        let recipients = recovery
-            .holder
-            .values()
-            .map(|holder| holder.as_str().parse::<Recipient>())
-            .collect::<Result<Vec<_>, _>>()?;
-        let count = u8::try_from(recipients.len()).map_err(|_| RenewError::Holders)?;
-        let split = root.split(recovery.threshold, count, &rng)?;
+        let Dealt { threshold, shares: dealt, holders } =
+            shares::deal(&root, &in_force.manifest, &rng)?;
         let of = (core.store.identity().id(), generation);
-        let threshold = recovery.threshold;
         let recovery =
-            write_later_recovery(&core.objects, of, threshold, &split, &recipients, &rng).await?;
+            write_later_recovery(&core.objects, of, threshold, &dealt, &holders, &rng).await?;
         let rekeyed = Rekeyed {
             version: 1,
             generation,
@@ -171,8 +164,8 @@ pub(crate) enum RenewError {
     Wrap(#[from] WrapError),
     #[error("automatic shares")]
     Put(#[from] PutError),
-    #[error("more holders of recovery shares than shares can be made")]
-    Holders,
+    #[error("recovery shares")]
+    Deal(#[from] DealError),
     #[error("recovery shares")]
     Recovery(#[from] RecoveryError),
     #[error("putting a new key in force")]

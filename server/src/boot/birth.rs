@@ -14,13 +14,12 @@ use protocol::bundle::{BirthMark, BundleBody};
 use protocol::share::{self, ShareId};
 use protocol::wrap::{MasterKey, WrapError};
 use store::{
-    CreateError, IdentityKey, Key, Newborn, RandomnessUnavailable, Recipient, RecoveryError,
-    RecoverySet, RootKey, Settings, Share, ShareRef, ShareSet, SplitError, Store, Transaction,
-    Value, write_recovery,
+    CreateError, IdentityKey, Key, Newborn, RandomnessUnavailable, RecoveryError, RootKey,
+    Settings, Share, ShareRef, ShareSet, SplitError, Store, Transaction, Value, write_recovery,
 };
 
 use crate::clock::Clock;
-use crate::shares::{self, PutError};
+use crate::shares::{self, DealError, Dealt, PutError};
 use crate::vault::Vault;
 
 /// A new store, or the news that another server was first.
@@ -54,11 +53,12 @@ pub(super) async fn birth(
 
     let unseal = manifest.unseal();
     let automatic = root.split(unseal.threshold, unseal.shares, &rng)?;
-    let shares = put_shares(vault, bundle, key, Sha256::new(*id.as_bytes()), &automatic).await?;
-    let shares = ShareSet { threshold: unseal.threshold, shares };
+    let stored = put_shares(vault, bundle, key, Sha256::new(*id.as_bytes()), &automatic).await?;
+    let shares = ShareSet { threshold: unseal.threshold, shares: stored };
     tracing::info!(shares = shares.shares.len(), "automatic shares stored and read back");
 
-    let recovery = put_recovery(objects, &root, id, manifest, &rng).await?;
+    let Dealt { threshold, shares: dealt, holders } = shares::deal(&root, manifest, &rng)?;
+    let recovery = write_recovery(objects, id, threshold, &dealt, &holders).await?;
     tracing::info!(shares = recovery.shares.len(), "recovery shares stored and read back");
 
     let newborn = Newborn { identity, shares, recovery };
@@ -101,24 +101,6 @@ async fn put_shares(
     Ok(stored)
 }
 
-async fn put_recovery(
-    objects: &Arc<dyn ObjectStore>,
-    root: &RootKey,
-    identity: store::IdentityId,
-    manifest: &Manifest,
-    rng: &SystemRandom,
-) -> Result<RecoverySet, BirthError> {
-    let recovery = manifest.recovery();
-    let recipients = recovery
-        .holder
-        .values()
-        .map(|holder| holder.as_str().parse::<Recipient>())
-        .collect::<Result<Vec<_>, _>>()?;
-    let count = u8::try_from(recipients.len()).map_err(|_| BirthError::Holders)?;
-    let shares = root.split(recovery.threshold, count, rng)?;
-    Ok(write_recovery(objects, identity, recovery.threshold, &shares, &recipients).await?)
-}
-
 /// Why no store was born.
 #[derive(Debug, thiserror::Error)]
 pub enum BirthError {
@@ -134,9 +116,9 @@ pub enum BirthError {
     /// A share cannot be stored or read back.
     #[error("automatic shares")]
     Put(#[from] PutError),
-    /// More holders than shares can be made.
-    #[error("too many holders of recovery shares")]
-    Holders,
+    /// The root key cannot be split for the holders.
+    #[error("recovery shares")]
+    Deal(#[from] DealError),
     /// A recovery share cannot be sealed, stored or read back.
     #[error("recovery shares")]
     Recovery(#[from] RecoveryError),
