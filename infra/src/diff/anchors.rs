@@ -1,6 +1,6 @@
 //! Whose word counts: signers, and the roots that evidence must lead to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use manifest::{Manifest, Name, Place};
 use protocol::SignerId;
@@ -90,16 +90,22 @@ fn published(old: &Manifest, new: &Manifest, changes: &mut Changes) {
     }
 }
 
-/// Two files of one path need not hold one key, so no signer who was not read is the same as another.
+/// A certificate that lies on neither side is no part of the change, and is told as not seen. One that a side names and the other
+/// does not may bring another key, or drop one.
 fn unread_signers(old: &Side<'_>, new: &Side<'_>, changes: &mut Changes) {
     let kind = Kind::UnreadSigner;
-    for (name, path) in unread(new) {
+    let only_in = |one: &Side<'_>, other: &Side<'_>| -> Vec<(Name, String)> {
+        let known: BTreeSet<&str> = unread(other).map(|(_, path)| path).collect();
+        let only = unread(one).filter(|(_, path)| !known.contains(path));
+        only.map(|(name, path)| (name.clone(), path.to_owned())).collect()
+    };
+    for (name, path) in only_in(new, old) {
         let text = format!(
             "its certificate {path} could not be read: whoever is in it decides everything, and may be another than before"
         );
         changes.push(Effect::Weakens, kind, format!("signer {name}"), text);
     }
-    for (name, path) in unread(old).filter(|_| unread(new).next().is_none()) {
+    for (name, path) in only_in(old, new).iter().filter(|_| unread(new).next().is_none()) {
         let text = format!(
             "its certificate {path} could not be read on the old side, so whether its key stays is not known"
         );
