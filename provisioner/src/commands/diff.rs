@@ -23,6 +23,10 @@ pub(super) fn diff(options: &Diff, now: Timestamp) -> Result<Exit, Failure> {
         (false, true) => print(&markdown(&found))?,
         (false, false) => print(&coloured(&text(&found)))?,
     }
+    if found.is_empty() {
+        // What means nothing prints nothing, but nobody is to think that everything was seen.
+        found.unseen.iter().for_each(|unseen| anstream::eprintln!("note: {unseen}"));
+    }
     Ok(match found.verdict() {
         Verdict::NothingWeakened => Exit::Done,
         Verdict::Weakened => Exit::Refused,
