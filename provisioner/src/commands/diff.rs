@@ -1,5 +1,7 @@
 //! `diff`: what the change from one manifest to another means.
 
+use std::io::Write as _;
+
 use anstyle::{AnsiColor, Style};
 use infra::diff::{Side, Verdict, diff as compare, json, markdown, text};
 use jiff::Timestamp;
@@ -25,7 +27,10 @@ pub(super) fn diff(options: &Diff, now: Timestamp) -> Result<Exit, Failure> {
     }
     if found.is_empty() {
         // What means nothing prints nothing, but nobody is to think that everything was seen.
-        found.unseen.iter().for_each(|unseen| anstream::eprintln!("note: {unseen}"));
+        for unseen in &found.unseen {
+            // Nobody may be listening there.
+            writeln!(anstream::stderr(), "note: {unseen}").ok();
+        }
     }
     Ok(match found.verdict() {
         Verdict::NothingWeakened => Exit::Done,
